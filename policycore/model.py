@@ -1,0 +1,216 @@
+"""The words of a decision as plain data: intent (what is wanted), facts (what is true now), rules (what is configured).
+
+Pure: no I/O, no clock, no third-party package. Times are aware datetimes in UTC; durations say their unit or are timedeltas.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+
+from policycore.reasons import CheckName, ReasonCode, Verdict
+
+
+class EventType(IntEnum):
+    """Events a phone system reports; numbers as in `policy_service.proto`."""
+
+    UNSUPPORTED = 0
+    TEST = 1
+    OUTBOUND_MESSAGE = 2
+    INBOUND_REPLY = 3
+    MISSED_CALL = 4
+    CALL_STARTED = 5
+    CALL_ENDED = 6
+    VOICEMAIL = 7
+    QUEUE_EVENT = 8
+    QUEUE_CALLBACK = 9
+    AFTER_HOURS = 10
+
+
+REPLIES = frozenset({EventType.OUTBOUND_MESSAGE, EventType.INBOUND_REPLY})
+"""Events in which an agent writes to a customer."""
+
+TEMPLATED = frozenset(
+    {
+        EventType.MISSED_CALL,
+        EventType.CALL_ENDED,
+        EventType.VOICEMAIL,
+        EventType.QUEUE_EVENT,
+        EventType.QUEUE_CALLBACK,
+        EventType.AFTER_HOURS,
+    }
+)
+"""Call events that may have a template."""
+
+
+class Action(IntEnum):
+    """What a request leads to; numbers as in `decision.proto`."""
+
+    SEND = 1
+    RECORD = 2
+    SKIP = 3
+    BLOCK = 4
+
+
+class Source(StrEnum):
+    """Which door a request came through."""
+
+    THREECX = "threecx"
+    SEND_API = "send_api"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a caller wants, as the caller wrote it. For a call event, `text` is the rendered template."""
+
+    account_id: str
+    source: Source
+    caller: str
+    event_type: EventType
+    event_type_text: str = ""
+    integration_id: str | None = None
+    api_key_id: str | None = None
+    test_key: bool = False
+    phone_text: str = ""
+    text: str = ""
+    purpose_text: str = ""
+    conversation_id: str = ""
+    agent_extension: str = ""
+    queue: str = ""
+    call_time: str = ""
+    instance_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFact:
+    """The call-event template that applies."""
+
+    enabled: bool
+    language: str
+    text: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToggleFacts:
+    """Switches of account and integration. `is_integration` is False for requests that come through no integration."""
+
+    module_enabled: bool = True
+    is_integration: bool = False
+    outbound_enabled: bool = True
+    call_events_enabled: bool = False
+    template: TemplateFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionFact:
+    """An entry that blocks. `source` is `person`, `administrator`, `import` or `whatsapp`; `scope` `all` or `marketing`."""
+
+    suppression_id: str
+    source: str
+    scope: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFact:
+    """A pause that touches this request. `scope` is `platform`, `account`, `instance`, `integration` or `person`."""
+
+    pause_id: str
+    scope: str
+    author: str
+    reason: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaFact:
+    """Fair use of one calendar period: `limit` and `used` in messages, and when the next period begins."""
+
+    limit: int
+    used: int
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFact:
+    """The instance that was chosen. `state` is `open`, `connecting` or `close`."""
+
+    instance_id: str
+    backend: str
+    state: str
+    state_changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true now. `None` means known to be absent; what could not be read is named in `unreadable`."""
+
+    toggles: ToggleFacts = ToggleFacts()
+    phone: str | None = None
+    person_id: str | None = None
+    suppression: SuppressionFact | None = None
+    last_inbound_at: datetime | None = None
+    pauses: tuple[PauseFact, ...] = ()
+    similar_recipients: int = 0
+    cool_down_until: datetime | None = None
+    day: QuotaFact | None = None
+    month: QuotaFact | None = None
+    instance: InstanceFact | None = None
+    instance_wait_seconds: float = 0.0
+    pair_wait_seconds: float = 0.0
+    clock_offset_seconds: float = 0.0
+    unreadable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is configured for the account, with every default filled in."""
+
+    version: int = 1
+    window: timedelta = timedelta(hours=24)
+    window_margin: timedelta = timedelta(seconds=60)
+    content_block_score: int = 80
+    content_advice_score: int = 50
+    max_text_characters: int = 4096
+    max_wait: timedelta = timedelta(seconds=30)
+    max_clock_offset: timedelta = timedelta(seconds=60)
+    cool_down: timedelta = timedelta(minutes=15)
+    pair_messages_per_minute: float = 10.0
+    pair_burst: int = 45
+    shadow: frozenset[CheckName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's answer with its numbers. `facts` holds further values as text, for people."""
+
+    check: CheckName
+    verdict: Verdict
+    reason: ReasonCode
+    explanation: str = ""
+    shadow: bool = False
+    limit: int | None = None
+    used: int | None = None
+    passes_at: datetime | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Verdict over all findings. `findings` holds every finding, in order of precedence."""
+
+    verdict: Verdict
+    reason: ReasonCode
+    action: Action
+    findings: tuple[Finding, ...]
+    risk_score: int
+    retry_after_seconds: float | None
+    rules_version: int
+    explanation: str
+
+
+def allow(check: CheckName, **facts: str) -> Finding:
+    """A finding that stands in nobody's way."""
+    return Finding(check=check, verdict=Verdict.ALLOW, reason=ReasonCode.ALLOWED, facts=facts)
