@@ -1,0 +1,79 @@
+"""The migrated schema is the one the tables describe, on both databases."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from policycore.store import migrate
+from policycore.store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/deep/below/hubgate.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+def _differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(
+        connection,
+        opts={"compare_type": True, "compare_server_default": connection.dialect.name == "postgresql"},
+    )
+    return compare_metadata(context, metadata)
+
+
+async def test_migrated_schema_is_the_tables(empty_database: str) -> None:
+    assert await migrate.current(empty_database) is None
+    assert await migrate.upgrade(empty_database) == migrate.newest()
+    assert await migrate.current(empty_database) == migrate.newest()
+    engine = create_async_engine(empty_database)
+    try:
+        async with engine.connect() as connection:
+            assert await connection.run_sync(_differences) == []
+            rows = (await connection.execute(text("SELECT id, version FROM config_state"))).all()
+            assert [tuple(row) for row in rows] == [(1, 1)]
+    finally:
+        await engine.dispose()
+
+
+async def test_partial_indexes_are_partial(empty_database: str) -> None:
+    await migrate.upgrade(empty_database)
+    engine = create_async_engine(empty_database)
+    source = (
+        "SELECT sql FROM sqlite_master WHERE name = 'ix_outbox_due'"
+        if engine.dialect.name == "sqlite"
+        else "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_outbox_due'"
+    )
+    try:
+        async with engine.connect() as connection:
+            assert "WHERE" in str((await connection.execute(text(source))).scalar_one())
+    finally:
+        await engine.dispose()
+
+
+async def test_two_at_once_and_again(empty_database: str) -> None:
+    revisions = await asyncio.gather(*(migrate.upgrade(empty_database) for _ in range(3)))
+    assert set(revisions) == {migrate.newest()}
+    assert await migrate.upgrade(empty_database) == migrate.newest()
+
+
+async def test_a_failed_migration_leaves_nothing_behind(empty_database: str) -> None:
+    await migrate.upgrade(empty_database)
+    engine = create_async_engine(empty_database)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE audit_entries"))
+        await connection.execute(text("DELETE FROM alembic_version"))
+    with pytest.raises(Exception, match="exist"):
+        await migrate.upgrade(empty_database)
+    async with engine.begin() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 0
+        with pytest.raises(Exception, match="audit_entries"):
+            await connection.execute(text("SELECT 1 FROM audit_entries"))
+    await engine.dispose()
