@@ -1,0 +1,1 @@
+"""Generated from the contracts in hubgate/policy/v1."""

@@ -1,0 +1,1 @@
+"""Generated from the contracts in hubgate/sender/v1."""
