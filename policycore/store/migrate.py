@@ -21,8 +21,8 @@ _SQLITE_WAIT_SECONDS = 60.0
 async def upgrade(url: str) -> str:
     """Brings the database up to the newest revision, in one transaction, and returns that revision.
 
-    Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute); a table
-    that is kept locked for more than 5 seconds fails the migration rather than holding up everybody.
+    Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute); a
+    table that is kept locked for more than 5 seconds fails the migration rather than holding up everybody.
 
     Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or the locks not be had.
     """

@@ -26,7 +26,7 @@ def _differences(connection: Connection) -> list[Any]:
         connection,
         opts={"compare_type": True, "compare_server_default": connection.dialect.name == "postgresql"},
     )
-    return compare_metadata(context, metadata)
+    return list(compare_metadata(context, metadata))
 
 
 async def test_migrated_schema_is_the_tables(empty_database: str) -> None:
