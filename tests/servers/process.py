@@ -1,6 +1,9 @@
-"""Owns one server process of a test run: starts it, waits for it, stops it, and leaves nothing behind if we are killed."""
+"""Owns one server process of a test run: starts it, waits for it, stops it, and leaves nothing behind if we
+are killed.
+"""
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -9,8 +12,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-# Outlives a killed test run just long enough to stop the server and to remove its folder. Its standard input is a pipe
-# whose other end only the test run holds: a line means "stopped properly", an end of file means that the run is gone.
+# Outlives a killed test run just long enough to stop the server and to remove its folder. Its standard
+# input is a pipe whose other end only the test run holds: a line means "stopped properly", an end of file
+# means that the run is gone.
 _WATCHER = """
 trap '' INT TERM HUP
 if read -r _; then exit 0; fi
@@ -21,12 +25,15 @@ rm -rf "$3"
 """
 
 
+_PORT_ATTEMPTS = 5  # a free port may be taken by another process before the server binds it
+
+
 class ServerFailedError(RuntimeError):
     """The server did not come up or did not stop; carries the end of its log."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment. Somebody else may take it before its user does."""
+    """A loopback port that nobody listens on at this moment; somebody else may take it first."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -43,10 +50,11 @@ def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
 
 
 class ServerProcess:
-    """A child process in a session of its own, so that Ctrl-C reaches the tests and not the server under them.
+    """A child process in a session of its own, so that Ctrl-C reaches the tests and not the server.
 
-    `folder` holds everything the server writes; it is removed if the test run dies. `stop_signal` asks the server to
-    stop at once and cleanly. `user` is the numeric user and group to run as, None for the caller's own.
+    `folder` holds everything the server writes; it is removed if the test run dies. `stop_signal` asks
+    the server to stop at once and cleanly. `user` is the numeric user and group to run as, None for the
+    caller's own.
     """
 
     def __init__(
@@ -116,7 +124,9 @@ class ServerProcess:
             raise ServerFailedError(f"{self._command[0]} did not start:\n{self.log_tail()}")
 
     def stop(self, seconds: float = 15) -> None:
-        """Stops the server, by force if it does not stop within `seconds`. Stopping a stopped server does nothing."""
+        """Stops the server, by force if it does not stop within `seconds`. Stopping a stopped server does
+        nothing.
+        """
         self._end(self._stop_signal, seconds)
 
     def kill(self) -> None:
@@ -147,3 +157,24 @@ class ServerProcess:
             return
         with contextlib.suppress(BrokenPipeError):
             watcher.communicate(b"stopped\n", timeout=15)
+
+
+def start_on_port(
+    port: int, build: Callable[[int], ServerProcess], ready: Callable[[int], bool]
+) -> tuple[int, ServerProcess]:
+    """Starts a server on `port`, or on a free one if that is 0; gives back the port and the process.
+
+    `build` makes the process for a port, `ready` says whether the server on a port answers. Raises
+    ServerFailedError as `ServerProcess.start` does, for a free port after the last of several tries.
+    """
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        chosen = port or free_port()
+        process = build(chosen)
+        try:
+            process.start(functools.partial(ready, chosen))
+        except ServerFailedError:
+            if port or attempt == _PORT_ATTEMPTS:
+                raise
+        else:
+            return chosen, process
+    raise AssertionError("unreachable: the last try returns or raises")

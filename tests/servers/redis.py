@@ -9,9 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 
-from servers.process import ServerFailedError, ServerProcess, free_port
-
-_START_ATTEMPTS = 5
+from servers.process import ServerFailedError, ServerProcess, start_on_port
 
 
 def _program() -> str:
@@ -30,7 +28,9 @@ def _program() -> str:
 
 
 class RedisServer:
-    """One Redis on a loopback port. It persists nothing: what is in it may be lost at any moment, as in production."""
+    """One Redis on a loopback port. It persists nothing: what is in it may be lost at any moment, as in
+    production.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
@@ -49,18 +49,9 @@ class RedisServer:
 
     def start(self) -> None:
         """Starts the server; the first time on a free port, later on the same one, as after an outage."""
-        attempts = 1 if self.port else _START_ATTEMPTS
-        for attempt in range(1, attempts + 1):
-            port = self.port or free_port()
-            process = self._new_process(port)
-            try:
-                process.start(lambda port=port: _command(port, "PING") == "+PONG")  # type: ignore[misc]
-            except ServerFailedError:
-                if attempt == attempts:
-                    raise
-            else:
-                self.port, self._process = port, process
-                return
+        self.port, self._process = start_on_port(
+            self.port, self._new_process, lambda port: _command(port, "PING") == "+PONG"
+        )
 
     def stop(self) -> None:
         """Stops the server and drops its connections."""
@@ -89,7 +80,9 @@ class RedisServer:
 
 
 def _command(port: int, word: str) -> str:
-    """Sends one command without arguments and gives back the first line of the answer; empty if there is none."""
+    """Sends one command without arguments and gives back the first line of the answer; empty if there is
+    none.
+    """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
             connection.sendall(f"{word}\r\n".encode())

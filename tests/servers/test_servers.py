@@ -1,4 +1,6 @@
-"""The server starters themselves: fresh databases, outages with recovery, and nothing left behind by a killed run."""
+"""The server starters themselves: fresh databases, outages with recovery, and nothing left behind by a
+killed run.
+"""
 
 import os
 import pathlib
@@ -8,12 +10,13 @@ import sys
 
 import asyncpg
 from redis.asyncio import Redis
-from servers.postgres import PostgresServer, running_postgres
-from servers.process import wait_until
-from servers.redis import RedisServer, running_redis
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from servers.postgres import PostgresServer, running_postgres
+from servers.process import wait_until
+from servers.redis import RedisServer, running_redis
 
 _TESTS = pathlib.Path(__file__).parents[1]
 
