@@ -79,6 +79,10 @@ class RedisServer:
         return self._process
 
 
+def _answers(port: int) -> bool:
+    return _command(port, "PING") == "+PONG"
+
+
 def _command(port: int, word: str) -> str:
     """Sends one command without arguments and gives back the first line of the answer; empty if there is
     none.
