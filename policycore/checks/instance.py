@@ -1,0 +1,40 @@
+"""The instance check: an instance serves the request, may be reached by this caller, and is connected."""
+
+from datetime import datetime
+
+from policycore.model import Facts, Finding, Intent, Rules, allow
+from policycore.reasons import CheckName, ReasonCode, Verdict
+
+SANDBOX = "sandbox"
+"""The only back end that test keys reach."""
+
+_ALLOWED = allow(CheckName.INSTANCE)
+
+
+def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
+    """Deny without an instance and for a test key outside the sandbox; defer while the instance is not
+    `open`.
+    """
+    instance = facts.instance
+    if instance is None:
+        wanted = " with the given id or name" if intent.instance_ref.strip() else ""
+        explanation = f"No instance{wanted} serves this request."
+        return Finding(CheckName.INSTANCE, Verdict.DENY, ReasonCode.INSTANCE_UNKNOWN, explanation)
+    noted = {"instance_id": instance.instance_id, "backend": instance.backend, "state": instance.state}
+    if intent.test_key and instance.backend != SANDBOX:
+        explanation = (
+            f"A test key reaches sandbox instances only; this one is of the type {instance.backend}."
+        )
+        reason = ReasonCode.INSTANCE_NOT_FOR_TEST_KEY
+        return Finding(CheckName.INSTANCE, Verdict.DENY, reason, explanation, facts=noted)
+    if instance.state == "open":
+        return _ALLOWED
+    since = ""
+    if instance.state_changed_at is not None:
+        noted["state_changed_at"] = instance.state_changed_at.isoformat(timespec="seconds")
+        since = f" since {noted['state_changed_at']}"
+    explanation = (
+        f"The instance {instance.instance_id} is not connected: its state is {instance.state!r}{since}."
+    )
+    reason = ReasonCode.INSTANCE_NOT_CONNECTED
+    return Finding(CheckName.INSTANCE, Verdict.DEFER, reason, explanation, facts=noted)

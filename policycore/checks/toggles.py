@@ -1,0 +1,35 @@
+"""The toggles check: module, event type, replies and call events are switched on."""
+
+from datetime import datetime
+
+from policycore.model import REPLIES, EventType, Facts, Finding, Intent, Rules, Source, allow
+from policycore.reasons import CheckName, ReasonCode, Verdict
+
+_ALLOWED = allow(CheckName.TOGGLES)
+
+
+def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
+    """Deny what is switched off. Needs `facts.toggles`; a person must act before it passes."""
+    toggles = facts.toggles
+    through_phone_system = toggles.is_integration or intent.source is Source.THREECX
+    if through_phone_system and not toggles.module_enabled:
+        return _deny(ReasonCode.MODULE_NOT_ENABLED, "The 3CX module is not enabled for this account.")
+    if intent.event_type is EventType.UNSUPPORTED:
+        return _unsupported(intent.event_type_text)
+    if intent.event_type in REPLIES:
+        if not toggles.outbound_enabled:
+            return _deny(ReasonCode.OUTBOUND_DISABLED, "Replies are switched off for this integration.")
+    elif intent.event_type is not EventType.TEST and not toggles.call_events_enabled:
+        return _deny(ReasonCode.CALL_EVENTS_DISABLED, "Call events are switched off for this integration.")
+    return _ALLOWED
+
+
+def _deny(reason: ReasonCode, explanation: str) -> Finding:
+    return Finding(CheckName.TOGGLES, Verdict.DENY, reason, explanation)
+
+
+def _unsupported(event_type_text: str) -> Finding:
+    known = ", ".join(event.name.lower() for event in EventType if event is not EventType.UNSUPPORTED)
+    written = event_type_text.strip()[:64]
+    problem = f"The event type {written!r} does not exist" if written else "The event type is missing"
+    return _deny(ReasonCode.UNSUPPORTED_EVENT_TYPE, f"{problem}; there are {known}.")

@@ -1,0 +1,88 @@
+"""Folding and cutting of text for the content check: many ways to write a word become one, and a text
+becomes tokens.
+
+Pure and linear in the length of the text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Set
+
+NUMBER, PERCENT, PRICE, LINK, SHORT_LINK, MIXED, EMOJI, OTHER = (
+    "#num", "#pct", "#price", "#url", "#short", "#mixed", "#emoji", "#other",
+)  # fmt: skip
+"""Classes that stand for a token of their kind in a phrase: `#pct off`."""
+
+_ARABIC_LETTERS = {
+    "أ": "ا",
+    "إ": "ا",
+    "آ": "ا",
+    "ٱ": "ا",
+    "ى": "ي",
+    "ی": "ي",
+    "ک": "ك",
+    "ة": "ه",
+    "ہ": "ه",
+    "ؤ": "و",
+    "ئ": "ي",
+}
+_DIGITS = {chr(base + digit): str(digit) for base in (0x0660, 0x06F0) for digit in range(10)}
+_PUNCTUATION = {"٪": "%", "٫": ".", "٬": ",", "’": "'", "‘": "'", "ـ": None}
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
+)
+_ARABIC_MARKS = [
+    chr(code) for code in (*range(0x0610, 0x061B), *range(0x064B, 0x0660), 0x0670, *range(0x06D6, 0x06DD))
+]
+_TABLE = str.maketrans(
+    {
+        **_ARABIC_LETTERS,
+        **_DIGITS,
+        **_PUNCTUATION,
+        **dict.fromkeys(_INVISIBLE),
+        **dict.fromkeys(_ARABIC_MARKS),
+    }
+)
+
+# Single letters with a blank or a dash between them: a word in disguise.
+_SPACED_WORD = re.compile(r"(?<![^\W_])[^\W\d_](?:[ .\-*_][^\W\d_]){3,40}(?![^\W_])")
+_BETWEEN_LETTERS = re.compile(r"[ .\-*_]")
+
+_TOKEN = re.compile(
+    r"(?P<url>(?:https?://|www\.)[^\s]{1,2000}|(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,12}/[^\s]{1,2000})"
+    r"|(?P<pct>[0-9]{1,9}(?:[.,][0-9]{1,9})?[ ]?%|%[ ]?[0-9]{1,9})"
+    r"|(?P<price>[$€£﷼][ ]?[0-9][0-9.,]{0,15}|[0-9][0-9.,]{0,15}[ ]?[$€£﷼])"
+    r"|(?P<word>[^\W\d_]{1,64}(?:'[^\W\d_]{1,16})?(?![0-9]))"
+    r"|(?P<mixed>(?=[^\W_]{0,64}[0-9])[^\W\d_][^\W_]{1,64})"
+    r"|(?P<num>[0-9](?:[0-9.,]{0,30}[0-9])?)"
+    r"|(?P<emoji>[\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001faff])"
+)
+_CLASS = {"pct": PERCENT, "price": PRICE, "mixed": MIXED, "num": NUMBER, "emoji": EMOJI}
+
+
+def fold(text: str) -> str:
+    """Lower case, one width, one form of each Arabic letter, no tatweel, marks or invisible characters."""
+    if text.isascii():
+        folded = text.lower()
+    else:
+        folded = unicodedata.normalize("NFKC", text.translate(_TABLE)).lower().translate(_TABLE)
+    return _SPACED_WORD.sub(lambda match: _BETWEEN_LETTERS.sub("", match.group()), folded)
+
+
+def tokens(folded: str, shorteners: Set[str]) -> Iterator[str]:
+    """Cut a folded text into words and classes. `shorteners` are host names whose links hide where they
+    lead.
+    """
+    for match in _TOKEN.finditer(folded):
+        kind = match.lastgroup
+        if kind == "word":
+            yield match.group()
+        elif kind == "url":
+            yield SHORT_LINK if _host(match.group()) in shorteners else LINK
+        else:
+            yield _CLASS[kind or "num"]
+
+
+def _host(link: str) -> str:
+    return link.split("://", 1)[-1].split("/", 1)[0].removeprefix("www.")
