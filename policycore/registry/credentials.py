@@ -22,7 +22,7 @@ _PREFIX_CHARACTERS = 14
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GeneratedKey:
-    """A credential that is shown once: its text, the prefix people recognise it by, and the digest that is kept."""
+    """A credential shown once: its text, the prefix people recognise it by, and the digest that is kept."""
 
     text: str
     prefix: str

@@ -2,15 +2,15 @@
 
 PolicyCoreError
 ├── Malformed, NotFound   (policycore.errors)
-├── AlreadyExists         a name that must be unique is taken
-├── NotPossible           the thing is in a state that does not allow the act
-└── NotPermitted          the caller has no right to it
+├── AlreadyExistsError    a name that must be unique is taken
+├── NotPossibleError      the thing is in a state that does not allow the act
+└── NotPermittedError     the caller has no right to it
 """
 
 from policycore.errors import PolicyCoreError
 
 
-class AlreadyExists(PolicyCoreError):
+class AlreadyExistsError(PolicyCoreError):
     """A name that must be unique is taken; `field` names it."""
 
     reason = "ALREADY_EXISTS"
@@ -20,7 +20,7 @@ class AlreadyExists(PolicyCoreError):
         self.field = field
 
 
-class NotPossible(PolicyCoreError):
+class NotPossibleError(PolicyCoreError):
     """The thing is in a state that does not allow the act. `word` is an upper-case word for programs."""
 
     reason = "NOT_POSSIBLE"
@@ -30,7 +30,7 @@ class NotPossible(PolicyCoreError):
         self.reason = word
 
 
-class NotPermitted(PolicyCoreError):
+class NotPermittedError(PolicyCoreError):
     """The caller has no right to it, whether or not it exists."""
 
     reason = "PERMISSION_DENIED"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, repr=False)
 class InstanceSecrets:
-    """Key or token for the back end; webhook secret (header token, app secret, HMAC key); Cloud API's verify token."""
+    """Key for the back end; webhook secret (token, app secret, HMAC key); Cloud API's verify token."""
 
     api_token: str = ""
     webhook_secret: str = ""

@@ -1,4 +1,4 @@
-"""Owns what an administrator may tune: how a set of rules is written, checked, and laid over the platform's. Pure."""
+"""Owns what an administrator may tune: how rules are written, checked, and laid over the platform's. Pure."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -63,7 +63,7 @@ def check_effective(rules: Rules) -> None:
     if rules.content_advice_score > rules.content_block_score:
         raise Malformed(
             "rules.content_advice_score",
-            f"must not be above the blocking score: {rules.content_advice_score} > {rules.content_block_score}.",
+            f"must not be above the score that blocks, {rules.content_block_score}.",
         )
 
 

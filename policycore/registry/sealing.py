@@ -1,8 +1,9 @@
 """Owns the encryption of secrets at rest: AES-256-GCM with the master key.
 
-A sealed value is `1 byte format, 1 byte length of the key id, key id, 12 bytes nonce, ciphertext with tag`. The key id is
-derived from the key, so a wrong key is recognised before anything is decrypted. Table, column and row are authenticated with
-the value: a sealed secret that somebody copies into another row does not open there.
+A sealed value is `1 byte format, 1 byte length of the key id, key id, 12 bytes nonce, ciphertext with tag`.
+The key id is derived from the key, so a wrong key is recognised before anything is decrypted. Table,
+column and row are authenticated with the value: a sealed secret that somebody copies into another row does
+not open there.
 """
 
 from collections.abc import Callable, Iterable
@@ -65,7 +66,7 @@ class Sealing:
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise SealingError(
-                f"{where} was sealed with master key {name[:16]!r}, and HUBGATE_MASTER_KEY is {self._current!r}"
+                f"{where} was sealed with master key {name[:16]!r}; HUBGATE_MASTER_KEY is {self._current!r}"
             )
         try:
             plain = cipher.decrypt(
