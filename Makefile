@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 PACKAGES := edge policycore sender cli bench tests proto/plugins
 PIP_COMPILE = $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
@@ -23,8 +24,8 @@ run: install-run ## start the whole product with a demo account (HUBGATE_PORT=80
 	@exec $(BIN)/hubgate up --demo
 
 .PHONY: test
-test: install-dev ## run every test, on real servers; ARGS="-k window" passes on to pytest
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: install-dev ## run every test, on real servers; ARGS="-k window" passes on to pytest, WORKERS=0 runs them in line
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: bench
 bench: install-dev ## measure accepted replies a second in both shapes; ARGS pass on
@@ -76,6 +77,13 @@ proto: install-dev ## generate proto/gen from the contracts
 .PHONY: baseline
 baseline: install-dev ## at a release: make today's contracts the ones that may not break
 	$(BIN)/buf build --exclude-source-info --output proto/baseline.binpb
+
+.PHONY: wheel
+wheel: install-dev ## build the contracts as a wheel for other products, in dist/
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	cp -r proto "$$folder/" && mkdir -p dist && \
+	$(BIN)/python -m pip --quiet wheel --no-deps --no-index --no-build-isolation --wheel-dir dist "$$folder/proto"
+	@ls dist/hubgate_proto-*.whl
 
 .PHONY: requirements
 requirements: install-dev ## renew the pins from pyproject.toml; ARGS=--upgrade takes the newest versions
