@@ -295,6 +295,10 @@ def upgrade() -> None:
     _create_secrets_and_templates()
     _create_controls()
     _create_persons()
+    if op.get_bind().dialect.name == "postgresql":
+        # SQLite has one writer, who numbers rows by the highest one.
+        op.execute("CREATE SEQUENCE decision_log_ids")
+        op.execute("CREATE SEQUENCE message_event_ids")
     op.execute("INSERT INTO config_state (id, version) VALUES (1, 1)")
 
 

@@ -161,6 +161,18 @@ def _create_deliveries() -> None:
     op.create_index("ix_inbox_completed_at", "inbox", ["completed_at"])
 
     op.create_table(
+        "unmatched_receipts",
+        sa.Column("instance_id", sa.String(length=64), nullable=False),
+        sa.Column("external_id", sa.String(length=300), nullable=False),
+        sa.Column("kind", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("error_code", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("error_text", sa.Text(), server_default="", nullable=False),
+        sa.Column("received_at", _MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("instance_id", "external_id", "kind", name="pk_unmatched_receipts"),
+    )
+    op.create_index("ix_unmatched_receipts_received_at", "unmatched_receipts", ["received_at"])
+
+    op.create_table(
         "outbox",
         sa.Column("number", _ROW_NUMBER, autoincrement=True, nullable=False),
         sa.Column("id", sa.String(length=64), nullable=False),

@@ -1,0 +1,208 @@
+"""What decisions are read from and written to, as protocols and plain rows. The store implements them for both databases."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Protocol
+
+from policycore.model import Decision, SuppressionFact
+from policycore.registry.snapshot import Snapshot
+
+
+class MessageState(IntEnum):
+    """How far a message has come; numbers as in `events.proto`."""
+
+    WAITING = 1
+    HANDED_OUT = 2
+    ACCEPTED = 3
+    SENT = 4
+    DELIVERED = 5
+    READ = 6
+    REJECTED = 7
+    UNKNOWN = 8
+    FAILED = 9
+    LAPSED = 10
+    RECEIVED = 11
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A conversation window: the person's last inbound at one instance, on the provider's clock."""
+
+    instance_id: str
+    last_inbound_at: datetime
+    conversation_id: str
+    closed_by_backend_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """What is known of a person when a decision is made."""
+
+    windows: tuple[WindowRow, ...] = ()
+    suppression: SuppressionFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """What an idempotency key is bound to."""
+
+    body_digest: bytes
+    log_id: int
+    message_id: str | None
+    event_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A message as callers see it."""
+
+    message_id: str
+    account_id: str
+    instance_id: str
+    integration_id: str | None
+    conversation_id: str
+    person_id: str
+    phone: str
+    lid: str
+    bsuid: str
+    outbound: bool
+    state: MessageState
+    external_message_id: str
+    text: str
+    created_at: datetime
+    updated_at: datetime
+    log_id: int
+    error_code: str
+    error_text: str
+    event_type: int
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A row of the policy log, before it is written."""
+
+    log_id: int
+    decision_id: str
+    decided_at: datetime
+    account_id: str
+    integration_id: str | None
+    instance_id: str | None
+    person_id: str | None
+    caller: str
+    source: str
+    event_type: int
+    purpose: str
+    phone_masked: str
+    conversation_id: str
+    message_id: str | None
+    decision: Decision
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """An outbound message, before it is written. `reserved_day` and `reserved_month` name the quota it holds."""
+
+    message_id: str
+    account_id: str
+    instance_id: str
+    integration_id: str | None
+    person_id: str
+    conversation_id: str
+    state: MessageState
+    text: str
+    text_digest: bytes | None
+    phone: str
+    lid: str
+    bsuid: str
+    event_type: int
+    purpose: str
+    log_id: int
+    created_at: datetime
+    send_after: datetime
+    not_after: datetime
+    reserved_day: str | None
+    reserved_month: str | None
+    cool_down_until: datetime | None = None
+    confirms_opt_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """An idempotency key that binds."""
+
+    scope: str
+    key: str
+    binding: KeyBinding
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class DecisionWrites:
+    """Everything one batch of decisions writes, in one transaction."""
+
+    decisions: list[NewDecision] = field(default_factory=list)
+    messages: list[NewMessage] = field(default_factory=list)
+    quota: dict[tuple[str, str], int] = field(default_factory=dict)
+    keys: list[NewKey] = field(default_factory=list)
+    claims: list[tuple[bytes, datetime]] = field(default_factory=list)
+    bindings: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+
+class DecisionTransaction(Protocol):
+    """One transaction of the ledger. Facts are read in as few queries as there are kinds of fact."""
+
+    now: datetime
+    snapshot: Snapshot
+
+    async def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyBinding]:
+        """Bindings of (scope, key) pairs that have not expired."""
+
+    async def find_claims(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Which signatures were claimed before."""
+
+    async def find_persons(self, phones: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Person ids of (account id, phone) pairs."""
+
+    async def find_bindings(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Instance ids of (integration id, conversation id) pairs, by the phone system's ids or ours."""
+
+    async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
+        """Windows and suppressions of persons, whose rows are locked until the transaction ends."""
+
+    async def cool_downs(
+        self, keys: Sequence[tuple[str, int, str]]
+    ) -> dict[tuple[str, int, str], datetime]:
+        """Until when (integration id, event type, person id) is cooling down."""
+
+    async def text_spread(self, keys: Sequence[tuple[str, bytes]], since: datetime) -> dict[tuple[str, bytes], int]:
+        """To how many persons an account sent each text since then."""
+
+    async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
+        """Messages counted for (account id, period), whose rows stay locked if `lock`."""
+
+    async def next_log_ids(self, count: int) -> Sequence[int]:
+        """Numbers for rows of the policy log, rising."""
+
+    async def read_decided(self, log_ids: Sequence[int]) -> dict[int, tuple[str, Decision, datetime]]:
+        """Decisions made before: id, decision (with its findings) and time, by number."""
+
+    async def read_messages(self, message_ids: Sequence[str]) -> dict[str, MessageView]:
+        """Messages by id."""
+
+    async def write(self, writes: DecisionWrites) -> None:
+        """Writes a batch."""
+
+
+class DecisionLedger(Protocol):
+    """The durable truth about decisions."""
+
+    def begin(self, *, writing: bool = True) -> AbstractAsyncContextManager[DecisionTransaction]:
+        """A transaction, committed at the end and rolled back on any error."""
+
+    async def free_claim(self, digest: bytes) -> None:
+        """Forgets a signature, after a request that was answered 503."""

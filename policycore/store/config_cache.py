@@ -1,0 +1,98 @@
+"""A process's copy of the configuration: exact inside transactions, at most half a second old outside them."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from policycore.registry.changes import ConfigChanges
+from policycore.registry.snapshot import Snapshot
+from policycore.store.config_reader import Unseal, read_snapshot, read_version
+from policycore.store.engine import Database
+
+_log = structlog.get_logger(__name__)
+
+
+class ConfigCache:
+    """Holds the newest snapshot. `at` is for transactions, `current` for everything else.
+
+    A background task compares versions twice a second, so that changes made by another process are seen, and
+    remembers when it last could: whoever must not act on old knowledge asks `age_seconds`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        unseal: Unseal,
+        changes: ConfigChanges,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._unseal = unseal
+        self._changes = changes
+        self._clock = clock
+        self._monotonic = monotonic
+        self._snapshot: Snapshot | None = None
+        self._confirmed_at = float("-inf")
+        self._watcher: asyncio.Task[None] | None = None
+        self._published = ConfigChanges()
+
+    def current(self) -> Snapshot:
+        """The newest snapshot known here."""
+        if self._snapshot is None:
+            raise RuntimeError("the configuration was not loaded before it was used")
+        return self._snapshot
+
+    def age_seconds(self) -> float:
+        """Seconds since this copy was last known to be the newest."""
+        return self._monotonic() - self._confirmed_at
+
+    async def at(self, connection: AsyncConnection) -> Snapshot:
+        """The configuration that is true in this transaction; read again if its version moved."""
+        started = self._monotonic()
+        version = await read_version(connection)
+        if self._snapshot is None or self._snapshot.version != version:
+            await self._replace(connection)
+        self._confirmed_at = max(self._confirmed_at, started)
+        return self.current()
+
+    async def _replace(self, connection: AsyncConnection) -> None:
+        fresh = await read_snapshot(connection, self._unseal, self._clock())
+        # A rolled-back or older transaction must not put an older picture in the place of a newer one.
+        if self._snapshot is None or fresh.version >= self._snapshot.version:
+            self._snapshot = fresh
+        self._published.notify()
+
+    async def refresh(self) -> Snapshot:
+        """Reads the newest configuration now."""
+        async with self._database.reading() as connection:
+            return await self.at(connection)
+
+    async def wait(self, seconds: float) -> bool:
+        """Returns True when another snapshot was put in place, or False after `seconds`."""
+        return await self._published.wait(seconds)
+
+    async def start(self) -> None:
+        """Loads the configuration and begins to watch it."""
+        await self.refresh()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Ends the watching."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._changes.wait(0.5)
+            try:
+                async with asyncio.timeout(5):
+                    await self.refresh()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                _log.warning("configuration.unreadable", error=type(error).__name__)
+                await asyncio.sleep(0.2)

@@ -1,0 +1,375 @@
+"""The ledger in SQL: facts in few queries, and a batch of decisions with all they change in one transaction."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from policycore.ids import RandomBytes
+from policycore.ledger import (
+    DecisionWrites,
+    KeyBinding,
+    MessageView,
+    NewDecision,
+    PersonFacts,
+    WindowRow,
+)
+from policycore.model import Action, Decision, SuppressionFact
+from policycore.reasons import ReasonCode, Verdict
+from policycore.registry.snapshot import Snapshot
+from policycore.store.engine import Database
+from policycore.store.findings import decode_findings, encode_findings, encode_json
+from policycore.store.message_rows import insert_messages, read_views
+from policycore.store.persons import find_persons, lock_persons, upsert
+from policycore.store.tables import (
+    conversation_bindings,
+    cool_downs,
+    decisions,
+    idempotency_keys,
+    messages,
+    quota_usage,
+    signature_claims,
+    suppressions,
+    windows,
+)
+
+SnapshotAt = Callable[[AsyncConnection], Awaitable[Snapshot]]
+"""Gives the configuration that is true in this transaction."""
+
+
+class SqlDecisionTransaction:
+    """One transaction of the ledger; see `policycore.ledger.DecisionTransaction`."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, snapshot: Snapshot, locking: bool) -> None:
+        self.connection = connection
+        self.now = now
+        self.snapshot = snapshot
+        self._locking = locking
+
+    async def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyBinding]:
+        if not keys:
+            return {}
+        table = idempotency_keys
+        rows = await self.connection.execute(
+            select(table).where(
+                tuple_(table.c.scope, table.c.key).in_(sorted(set(keys))), table.c.expires_at > self.now
+            )
+        )
+        return {
+            (row.scope, row.key): KeyBinding(row.body_digest, row.log_id, row.message_id, row.event_type)
+            for row in rows
+        }
+
+    async def find_claims(self, digests: Sequence[bytes]) -> set[bytes]:
+        if not digests:
+            return set()
+        column = signature_claims.c.digest
+        rows = await self.connection.execute(select(column).where(column.in_(sorted(set(digests)))))
+        return set(rows.scalars())
+
+    async def find_persons(self, phones: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        found = await find_persons(self.connection, [(account, "phone", phone) for account, phone in phones])
+        return {(account, value): person_id for (account, _, value), person_id in found.items()}
+
+    async def find_bindings(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        if not keys:
+            return {}
+        table = conversation_bindings
+        rows = await self.connection.execute(
+            select(table.c.integration_id, table.c.external_id, table.c.instance_id).where(
+                tuple_(table.c.integration_id, table.c.external_id).in_(sorted(set(keys)))
+            )
+        )
+        found = {(row[0], row[1]): row[2] for row in rows}
+        ours = {key[1] for key in keys if key[1].startswith("cnv_")}
+        if ours:
+            rows = await self.connection.execute(
+                select(windows.c.conversation_id, windows.c.instance_id).where(
+                    windows.c.conversation_id.in_(sorted(ours))
+                )
+            )
+            instance_of = {row[0]: row[1] for row in rows}
+            found.update({key: instance_of[key[1]] for key in keys if key[1] in instance_of})
+        return found
+
+    async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
+        wanted = sorted(set(person_ids))
+        if not wanted:
+            return {}
+        if self._locking:
+            await lock_persons(self.connection, wanted)
+        window_rows: dict[str, list[WindowRow]] = {}
+        for row in await self.connection.execute(select(windows).where(windows.c.person_id.in_(wanted))):
+            window_rows.setdefault(row.person_id, []).append(
+                WindowRow(
+                    row.instance_id, row.last_inbound_at, row.conversation_id, row.closed_by_backend_at
+                )
+            )
+        blocked = await self._suppressions(wanted)
+        return {
+            person: PersonFacts(tuple(window_rows.get(person, ())), blocked.get(person)) for person in wanted
+        }
+
+    async def _suppressions(self, wanted: list[str]) -> dict[str, SuppressionFact]:
+        rows = await self.connection.execute(
+            select(suppressions)
+            .where(suppressions.c.person_id.in_(wanted), suppressions.c.lifted_at.is_(None))
+            .order_by(suppressions.c.created_at)
+        )
+        found: dict[str, SuppressionFact] = {}
+        for row in rows:
+            known = found.get(row.person_id)
+            if known is None or (known.scope != "all" and row.scope == "all"):
+                found[row.person_id] = SuppressionFact(row.id, row.source, row.scope, row.created_at)
+        return found
+
+    async def cool_downs(
+        self, keys: Sequence[tuple[str, int, str]]
+    ) -> dict[tuple[str, int, str], datetime]:
+        if not keys:
+            return {}
+        table = cool_downs
+        columns = (table.c.integration_id, table.c.event_type, table.c.person_id)
+        rows = await self.connection.execute(
+            select(*columns, table.c.until).where(
+                tuple_(*columns).in_(sorted(set(keys))), table.c.until > self.now
+            )
+        )
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    async def text_spread(
+        self, keys: Sequence[tuple[str, bytes]], since: datetime
+    ) -> dict[tuple[str, bytes], int]:
+        if not keys:
+            return {}
+        table = messages
+        columns = (table.c.account_id, table.c.text_digest)
+        rows = await self.connection.execute(
+            select(*columns, func.count(table.c.person_id.distinct()))
+            .where(tuple_(*columns).in_(sorted(set(keys))), table.c.created_at > since)
+            .group_by(*columns)
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    async def quota_used(
+        self, keys: Sequence[tuple[str, str]], *, lock: bool
+    ) -> dict[tuple[str, str], int]:
+        wanted = sorted(set(keys))
+        if not wanted:
+            return {}
+        table = quota_usage
+        query = (
+            select(table.c.account_id, table.c.period, table.c.used)
+            .where(tuple_(table.c.account_id, table.c.period).in_(wanted))
+            .order_by(table.c.account_id, table.c.period)
+        )
+        locking = lock and self._locking
+        rows = (await self.connection.execute(query.with_for_update() if locking else query)).all()
+        if locking and len(rows) < len(wanted):
+            fresh = [{"account_id": account, "period": period, "used": 0} for account, period in wanted]
+            await self.connection.execute(upsert(self.connection, table).on_conflict_do_nothing(), fresh)
+            rows = (await self.connection.execute(query.with_for_update())).all()
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    async def next_log_ids(self, count: int) -> Sequence[int]:
+        return await next_numbers(self.connection, "decision_log_ids", decisions.c.log_id, count)
+
+    async def read_decided(self, log_ids: Sequence[int]) -> dict[int, tuple[str, Decision, datetime]]:
+        rows = await self.connection.execute(
+            select(decisions).where(decisions.c.log_id.in_(sorted(set(log_ids))))
+        )
+        return {row.log_id: (row.id, _decision_of(row), row.decided_at) for row in rows}
+
+    async def read_messages(self, message_ids: Sequence[str]) -> dict[str, MessageView]:
+        return await read_views(self.connection, message_ids)
+
+    async def write(self, writes: DecisionWrites) -> None:
+        if writes.claims:
+            rows = [{"digest": digest, "expires_at": until} for digest, until in dict(writes.claims).items()]
+            await self.connection.execute(insert(signature_claims), rows)
+        if writes.decisions:
+            await self.connection.execute(insert(decisions), [_decision_row(d) for d in writes.decisions])
+        await insert_messages(self.connection, writes.messages)
+        if writes.keys:
+            await self._write_keys(writes)
+        await self._write_quota(writes.quota)
+        await self._write_cool_downs(writes)
+        await self._write_bindings(writes)
+
+    async def _write_keys(self, writes: DecisionWrites) -> None:
+        # An expired binding of the same key may still lie here.
+        pairs = [(key.scope, key.key) for key in writes.keys]
+        table = idempotency_keys
+        await self.connection.execute(
+            delete(table).where(tuple_(table.c.scope, table.c.key).in_(pairs), table.c.expires_at <= self.now)
+        )
+        rows = [
+            {
+                "scope": key.scope,
+                "key": key.key,
+                "body_digest": key.binding.body_digest,
+                "log_id": key.binding.log_id,
+                "message_id": key.binding.message_id,
+                "event_type": key.binding.event_type,
+                "expires_at": key.expires_at,
+            }
+            for key in writes.keys
+        ]
+        await self.connection.execute(insert(table), rows)
+
+    async def _write_quota(self, quota: dict[tuple[str, str], int]) -> None:
+        await add_quota(self.connection, quota)
+
+    async def _write_cool_downs(self, writes: DecisionWrites) -> None:
+        rows = [
+            {
+                "integration_id": message.integration_id,
+                "event_type": message.event_type,
+                "person_id": message.person_id,
+                "until": message.cool_down_until,
+                "message_id": message.message_id,
+            }
+            for message in writes.messages
+            if message.cool_down_until is not None
+        ]
+        if rows:
+            statement = upsert(self.connection, cool_downs)
+            await self.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["integration_id", "event_type", "person_id"],
+                    set_={"until": statement.excluded.until, "message_id": statement.excluded.message_id},
+                ),
+                rows,
+            )
+
+    async def _write_bindings(self, writes: DecisionWrites) -> None:
+        rows = [
+            {
+                "integration_id": integration_id,
+                "external_id": external_id,
+                "instance_id": instance_id,
+                "person_id": person_id,
+                "updated_at": self.now,
+            }
+            for (integration_id, external_id), (instance_id, person_id) in sorted(writes.bindings.items())
+        ]
+        if rows:
+            statement = upsert(self.connection, conversation_bindings)
+            await self.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["integration_id", "external_id"],
+                    set_={
+                        "instance_id": statement.excluded.instance_id,
+                        "person_id": statement.excluded.person_id,
+                        "updated_at": statement.excluded.updated_at,
+                    },
+                    where=conversation_bindings.c.instance_id != statement.excluded.instance_id,
+                ),
+                rows,
+            )
+
+
+class SqlDecisionLedger:
+    """The ledger of one database; see `policycore.ledger.DecisionLedger`."""
+
+    def __init__(
+        self, database: Database, snapshot_at: SnapshotAt, random_bytes: RandomBytes = os.urandom
+    ) -> None:
+        self._database = database
+        self._snapshot_at = snapshot_at
+        self._random = random_bytes
+
+    @asynccontextmanager
+    async def begin(self, *, writing: bool = True) -> AsyncIterator[SqlDecisionTransaction]:
+        scope = self._database.transaction() if writing else self._database.reading()
+        async with scope as connection:
+            now = await self._database.now(connection)
+            snapshot = await self._snapshot_at(connection)
+            locking = writing and self._database.is_postgres
+            yield SqlDecisionTransaction(connection, now, snapshot, locking)
+
+    async def free_claim(self, digest: bytes) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(signature_claims).where(signature_claims.c.digest == digest))
+
+
+async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], int]) -> None:
+    """Adds to (or, with negative numbers, gives back to) the counts of (account id, period)."""
+    if not quota:
+        return
+    rows = [{"a": account, "p": period, "n": count} for (account, period), count in sorted(quota.items())]
+    # One statement with bound parameters for all rows; the rows themselves are locked by the caller on PostgreSQL.
+    await connection.execute(
+        text(
+            "INSERT INTO quota_usage (account_id, period, used) VALUES (:a, :p, :n) "
+            "ON CONFLICT (account_id, period) DO UPDATE SET used = quota_usage.used + excluded.used"
+        ),
+        rows,
+    )
+
+
+async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, count: int) -> Sequence[int]:
+    """Rising numbers: from a sequence on PostgreSQL; on SQLite, where one writer holds the lock, after the highest."""
+    if connection.dialect.name == "postgresql":
+        rows = await connection.execute(
+            text("SELECT nextval(:sequence) FROM generate_series(1, :count)"),
+            {"sequence": sequence, "count": count},
+        )
+        return sorted(rows.scalars())
+    highest = (await connection.execute(select(func.max(column)))).scalar_one() or 0
+    return range(highest + 1, highest + 1 + count)
+
+
+def _decision_row(new: NewDecision) -> dict[str, Any]:
+    decision = new.decision
+    return {
+        "log_id": new.log_id,
+        "id": new.decision_id,
+        "decided_at": new.decided_at,
+        "account_id": new.account_id,
+        "integration_id": new.integration_id,
+        "instance_id": new.instance_id,
+        "person_id": new.person_id,
+        "caller": new.caller,
+        "source": new.source,
+        "event_type": new.event_type,
+        "purpose": new.purpose,
+        "phone_masked": new.phone_masked,
+        "conversation_id": new.conversation_id,
+        "message_id": new.message_id,
+        "verdict": int(decision.verdict),
+        "reason": int(decision.reason),
+        "action": int(decision.action),
+        "risk_score": decision.risk_score,
+        "retry_after_seconds": decision.retry_after_seconds,
+        "rules_version": decision.rules_version,
+        "explanation": decision.explanation,
+        "findings_json": encode_findings(decision.findings),
+        "inputs_json": encode_json(new.inputs),
+    }
+
+
+def _decision_of(row: Any) -> Decision:
+    return Decision(
+        verdict=Verdict(row.verdict),
+        reason=ReasonCode(row.reason),
+        action=Action(row.action),
+        findings=decode_findings(row.findings_json),
+        risk_score=row.risk_score,
+        retry_after_seconds=row.retry_after_seconds,
+        rules_version=row.rules_version,
+        explanation=row.explanation,
+    )
+
+
+async def close_window(connection: AsyncConnection, instance_id: str, person_id: str, now: datetime) -> None:
+    """Notes that the back end says a person's window is closed."""
+    await connection.execute(
+        update(windows)
+        .where(windows.c.instance_id == instance_id, windows.c.person_id == person_id)
+        .values(closed_by_backend_at=now)
+    )

@@ -1,0 +1,102 @@
+"""The database: one engine, transactions that mean the same on SQLite and PostgreSQL, and the clock decisions are made by."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from policycore.store.types import from_microseconds
+
+_POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
+class Database:
+    """An open database.
+
+    `transaction()` gives a connection in a transaction that is committed at the end and rolled back on any error.
+    On SQLite there is one writer at a time: the lock here makes waiting fair and keeps `SQLITE_BUSY` away.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self._clock = clock
+        self._writer = asyncio.Lock()
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.dialect == "postgresql"
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """The database's clock. SQLite runs in this process, so its clock is this machine's."""
+        if not self.is_postgres:
+            return self._clock()
+        return from_microseconds(int((await connection.execute(_POSTGRES_NOW)).scalar_one()))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write."""
+        if self.is_postgres:
+            async with self.engine.begin() as connection:
+                yield connection
+            return
+        async with self._writer, self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading a consistent state; takes no write lock."""
+        async with self.engine.connect() as connection:
+            readonly = await connection.execution_options(hubgate_readonly=True)
+            async with readonly.begin():
+                yield readonly
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.engine.dispose()
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_database(url: str, clock: Callable[[], datetime] = _utc_now, pool_size: int = 12) -> Database:
+    """Opens a database by SQLAlchemy URL (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); connects on first use."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, pool_size=pool_size, max_overflow=4)
+        _prepare_sqlite(engine)
+    else:
+        engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=4,
+            pool_timeout=5,
+            pool_pre_ping=False,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 15,
+                "server_settings": {"application_name": "hubgate", "jit": "off"},
+            },
+        )
+    return Database(engine, clock)
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    """WAL with full synchronisation; SQLAlchemy, not the driver, begins transactions, and writers say so at once."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:
+        readonly = connection.get_execution_options().get("hubgate_readonly", False)
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

@@ -1,0 +1,220 @@
+"""Reads, in as few queries as there are kinds of fact, what a batch of requests is decided from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from policycore.fair_use import Periods, periods
+from policycore.ledger import DecisionTransaction, KeyBinding, PersonFacts, WindowRow
+from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
+from policycore.phone import normalize_phone
+from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
+from policycore.templates import render
+from policycore.usecases.command import SubmitCommand
+
+SPREAD_WINDOW = timedelta(hours=24)
+SPREAD_MIN_CHARACTERS = 40
+"""Shorter texts ("Hello, how can I help?") are the same to many persons without being a broadcast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with everything the configuration alone tells about it."""
+
+    command: SubmitCommand
+    intent: Intent
+    account: AccountConfig
+    integration: IntegrationConfig | None
+    template: TemplateFact | None
+    phone: str | None
+    periods: Periods
+    text_digest: bytes | None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Facts of a batch. Requests of the batch change them as they are decided, so that each sees those before it."""
+
+    persons: dict[tuple[str, str], str] = field(default_factory=dict)
+    bindings: dict[tuple[str, str], str] = field(default_factory=dict)
+    keys: dict[tuple[str, str], KeyBinding] = field(default_factory=dict)
+    claims: set[bytes] = field(default_factory=set)
+    person_facts: dict[str, PersonFacts] = field(default_factory=dict)
+    cool_downs: dict[tuple[str, int, str], datetime] = field(default_factory=dict)
+    spread: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    quota: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepared:
+    """Adds configuration to a request: account, template and its rendering, normalised phone, calendar periods."""
+    intent = command.intent
+    account = snapshot.accounts[intent.account_id]
+    integration = snapshot.integrations.get(intent.integration_id or "")
+    country = integration.country if integration else None
+    phone = normalize_phone(intent.phone_text, country or None) if intent.phone_text else None
+    template = integration.templates.get(intent.event_type) if integration else None
+    if intent.event_type in TEMPLATED and template is not None and template.enabled:
+        values = {
+            "customer_phone": phone or intent.phone_text,
+            "agent_extension": intent.agent_extension,
+            "queue": intent.queue,
+            "call_time": intent.call_time,
+            "business_name": account.name,
+        }
+        intent = replace(intent, text=render(template.text, values), purpose_text=template.purpose)
+    folded = " ".join(intent.text.split())
+    digest = sha256(folded.encode("utf-8", "replace")).digest() if len(folded) >= SPREAD_MIN_CHARACTERS else None
+    # A template is the same text to many by design; the agents' own words are what is compared.
+    if intent.event_type in TEMPLATED:
+        digest = None
+    return Prepared(command, intent, account, integration, template, phone, periods(now, account.zone), digest)
+
+
+async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) -> Gathered:
+    """Reads the facts of a batch and locks what deciding changes: persons first, then quotas, each in one fixed order."""
+    writing = not all(item.command.validate_only for item in batch)
+    found = Gathered()
+    commands = [item.command for item in batch]
+    found.keys = await transaction.find_keys([(c.key_scope, c.key) for c in commands if c.key])
+    found.claims = await transaction.find_claims([c.claim for c in commands if c.claim])
+    found.persons = await transaction.find_persons(
+        [(item.account.account_id, item.phone) for item in batch if item.phone]
+    )
+    found.bindings = await transaction.find_bindings(
+        [
+            (item.intent.integration_id or "", item.intent.conversation_id)
+            for item in batch
+            if item.intent.conversation_id
+        ]
+    )
+    found.person_facts = await transaction.person_facts(list(found.persons.values()))
+    found.cool_downs = await transaction.cool_downs(
+        [key for item in batch if (key := cool_down_key(item, found)) is not None]
+    )
+    spread_keys = [(item.account.account_id, item.text_digest) for item in batch if item.text_digest]
+    found.spread = await transaction.text_spread(spread_keys, transaction.now - SPREAD_WINDOW)
+    quota_keys = [
+        (item.account.account_id, period)
+        for item in batch
+        for period in (item.periods.day, item.periods.month)
+    ]
+    found.quota = await transaction.quota_used(quota_keys, lock=writing)
+    return found
+
+
+def cool_down_key(item: Prepared, found: Gathered) -> tuple[str, int, str] | None:
+    """(integration, event type, person) of a templated call event, if the person is known."""
+    person_id = found.persons.get((item.account.account_id, item.phone or ""))
+    if item.integration is None or person_id is None or item.intent.event_type not in TEMPLATED:
+        return None
+    return (item.integration.integration_id, int(item.intent.event_type), person_id)
+
+
+def choose_instance(
+    item: Prepared, known: PersonFacts | None, found: Gathered, snapshot: Snapshot, now: datetime
+) -> InstanceConfig | None:
+    """The instance a request goes through (contract, section 1.3).
+
+    A named one; else the one its conversation belongs to; else, among those it may use, the one with this person's latest
+    open window; else the default one; else the only one.
+    """
+    intent, account_id = item.intent, item.account.account_id
+    if intent.instance_ref:
+        return snapshot.find_instance(account_id, intent.instance_ref)
+    allowed = _allowed_instances(item, snapshot)
+    bound = found.bindings.get((intent.integration_id or "", intent.conversation_id))
+    if bound in allowed:
+        return allowed[bound]
+    windows = known.windows if known else ()
+    open_windows = [w for w in windows if w.instance_id in allowed and _is_open(w, item, now)]
+    if open_windows:
+        return allowed[max(open_windows, key=lambda w: w.last_inbound_at).instance_id]
+    default = item.integration.default_instance_id if item.integration else None
+    if default in allowed:
+        return allowed[default]
+    return next(iter(allowed.values())) if len(allowed) == 1 else None
+
+
+def _allowed_instances(item: Prepared, snapshot: Snapshot) -> dict[str | None, InstanceConfig]:
+    if item.integration is None:
+        return {i.instance_id: i for i in snapshot.instances_by_account.get(item.account.account_id, ())}
+    ids = item.integration.instance_ids
+    return {i: snapshot.instances[i] for i in ids if i in snapshot.instances}
+
+
+def _is_open(window: WindowRow, item: Prepared, now: datetime) -> bool:
+    return window.last_inbound_at + item.account.rules.window > now
+
+
+def facts_of(
+    item: Prepared,
+    found: Gathered,
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    clock_offset_seconds: float,
+) -> tuple[Facts, InstanceConfig | None]:
+    """The facts of one request as they stand after those before it in the batch."""
+    account = item.account
+    person_id = found.persons.get((account.account_id, item.phone or ""))
+    known = found.person_facts.get(person_id or "")
+    instance = choose_instance(item, known, found, snapshot, now)
+    integration_id = item.integration.integration_id if item.integration else None
+    key = cool_down_key(item, found)
+    facts = Facts(
+        toggles=_toggles(item),
+        phone=item.phone,
+        person_id=person_id,
+        suppression=known.suppression if known else None,
+        last_inbound_at=_last_inbound(known, instance, item),
+        pauses=snapshot.pauses_for(
+            account.account_id, instance.instance_id if instance else None, integration_id, person_id
+        ),
+        similar_recipients=found.spread.get((account.account_id, item.text_digest or b""), 0),
+        cool_down_until=found.cool_downs.get(key) if key else None,
+        day=QuotaFact(
+            account.daily_limit,
+            found.quota.get((account.account_id, item.periods.day), 0),
+            item.periods.day_resets_at,
+        ),
+        month=QuotaFact(
+            account.monthly_limit,
+            found.quota.get((account.account_id, item.periods.month), 0),
+            item.periods.month_resets_at,
+        ),
+        instance=InstanceFact(
+            instance.instance_id, instance.backend, instance.state, instance.state_changed_at
+        )
+        if instance
+        else None,
+        clock_offset_seconds=clock_offset_seconds,
+    )
+    return facts, instance
+
+
+def _toggles(item: Prepared) -> ToggleFacts:
+    if item.integration is None:
+        return ToggleFacts()
+    return ToggleFacts(
+        module_enabled=item.account.module_enabled,
+        is_integration=True,
+        outbound_enabled=item.integration.outbound_enabled,
+        call_events_enabled=item.integration.call_events_enabled,
+        template=item.template,
+    )
+
+
+def _last_inbound(
+    known: PersonFacts | None, instance: InstanceConfig | None, item: Prepared
+) -> datetime | None:
+    if known is None or instance is None:
+        return None
+    for window in known.windows:
+        if window.instance_id == instance.instance_id:
+            closed = window.closed_by_backend_at
+            if closed is not None and closed >= window.last_inbound_at:
+                # The back end says that the window ended no later than then, whatever we had counted.
+                return min(window.last_inbound_at, closed - item.account.rules.window)
+            return window.last_inbound_at
+    return None

@@ -1,0 +1,87 @@
+"""Group commit: what waits together is done together, without ever waiting for company.
+
+While one batch is being worked on, newcomers gather; they are the next batch. One failing item does not fail its
+neighbours: a batch that raises is done again item by item.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from policycore.errors import Overloaded
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Coalesces concurrent calls of `do` into batches of at most `max_batch`; at most `max_waiting` may wait."""
+
+    def __init__(
+        self,
+        do_batch: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        max_batch: int,
+        max_waiting: int,
+    ) -> None:
+        self._do_batch = do_batch
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for the next batch."""
+        return len(self._waiting)
+
+    async def do(self, item: Item) -> Answer:
+        """Answers one item after its batch was committed.
+
+        Raises Overloaded before anything is done if too many wait, or whatever the batch raised for this item alone.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(retry_after_seconds=1.0)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), self._max_batch)
+                batch = [self._waiting.popleft() for _ in range(count)]
+                live = [entry for entry in batch if not entry[1].cancelled()]
+                if live:
+                    await self._commit(live)
+        finally:
+            self._worker = None
+            if self._waiting:
+                self._worker = asyncio.create_task(self._work())
+
+    async def _commit(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._do_batch([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch[0][1], error)
+                return
+            for entry in batch:
+                await self._commit([entry])
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def drain(self) -> None:
+        """Returns when nothing waits and nothing is under way."""
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
+
+
+def _fail(future: "asyncio.Future[Answer]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
