@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from policycore.store import migrate
@@ -41,6 +41,17 @@ async def test_migrated_schema_is_the_tables(empty_database: str) -> None:
             assert [tuple(row) for row in rows] == [(1, 1)]
     finally:
         await engine.dispose()
+
+
+async def test_postgresql_has_every_sequence(postgres_url: str) -> None:
+    await migrate.upgrade(postgres_url)
+    engine = create_async_engine(postgres_url)
+    try:
+        async with engine.connect() as connection:
+            found = await connection.run_sync(lambda sync: set(inspect(sync).get_sequence_names()))
+    finally:
+        await engine.dispose()
+    assert {sequence.name for sequence in metadata._sequences.values()} <= found
 
 
 async def test_partial_indexes_are_partial(empty_database: str) -> None:
