@@ -2,13 +2,13 @@
 
 from alembic import context
 
-from policycore.store.tables import metadata
+from policycore.store import tables
 
 
 def run() -> None:
     """Runs what is pending, in the transaction the caller began: all of it holds, or none."""
     connection = context.config.attributes["connection"]
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+    context.configure(connection=connection, target_metadata=tables.accounts.metadata, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
 

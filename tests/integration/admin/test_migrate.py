@@ -11,7 +11,9 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from policycore.store import migrate
-from policycore.store.tables import metadata
+from policycore.store.tables import accounts
+
+metadata = accounts.metadata
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

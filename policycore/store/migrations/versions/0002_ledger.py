@@ -244,15 +244,7 @@ def _create_logs() -> None:
     )
 
 
-def _create_sequences() -> None:
-    # SQLite has none: its one writer counts on from the highest number there is.
-    if op.get_bind().dialect.name == "postgresql":
-        for name in ("decision_log_ids", "message_event_ids"):
-            op.execute(sa.schema.CreateSequence(sa.Sequence(name)))
-
-
 def upgrade() -> None:
-    _create_sequences()
     _create_ledger()
     _create_decisions()
     _create_messages()
