@@ -1,0 +1,246 @@
+"""Rate limits shared by all replicas through Redis. A Redis that is slow or gone costs milliseconds: this
+process then counts alone.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from policycore.counters.breaker import Breaker
+from policycore.counters.memory import MICROSECONDS, MemoryCounters, pace_of
+from policycore.counters.scripts import ADMIT, TURNS
+from policycore.ports import Admission, Turn, TurnRequest
+
+BUDGET_SECONDS = 0.020
+"""What one call may cost before this process counts alone."""
+
+PROBE_SECONDS = 1.0
+"""What finding out whether Redis is back may take; nobody waits for it."""
+
+CONNECTIONS = 8
+
+_log = structlog.get_logger(__name__)
+
+
+def _digest(script: str) -> str:
+    # Redis names a script by its SHA-1; nothing here relies on it being hard to forge.
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+_DIGESTS = {ADMIT: _digest(ADMIT), TURNS: _digest(TURNS)}
+
+
+@dataclass(slots=True)
+class _Call:
+    """One run of a script. `places` are the positions in the caller's list that it answers."""
+
+    script: str
+    keys: list[str]
+    arguments: list[str | int]
+    places: list[int] = field(default_factory=list)
+
+
+def open_client(url: str, *, cluster: bool = False) -> Redis | RedisCluster:
+    """A client for `redis://`, `rediss://` or `unix://`; connects on first use and tries nothing twice by
+    itself.
+    """
+    if cluster:
+        return RedisCluster.from_url(
+            url,
+            socket_timeout=PROBE_SECONDS,
+            socket_connect_timeout=PROBE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=PROBE_SECONDS,
+        socket_timeout=PROBE_SECONDS,
+        socket_connect_timeout=PROBE_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisCounters:
+    """Implements `Counters` over Redis (6 and newer), with `twin` for the time that Redis is away. Never
+    raises.
+
+    `clock` gives seconds that never run backwards; only the breaker asks it, the limits run on the server's
+    clock.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        twin: MemoryCounters,
+        clock: Callable[[], float],
+        *,
+        budget_seconds: float = BUDGET_SECONDS,
+        prefix: str = "hubgate",
+    ) -> None:
+        self._client = client
+        self._twin = twin
+        self._breaker = Breaker(clock)
+        self._budget = budget_seconds
+        self._prefix = prefix
+        self._probe: asyncio.Task[bool] | None = None
+
+    async def admit(self, admissions: Sequence[Admission]) -> list[float]:
+        """One round trip for all of them."""
+        calls = self._admit_calls(admissions)
+        answers = await self._run(calls)
+        if answers is None:
+            return await self._twin.admit(admissions)
+        waits = [0.0] * len(admissions)
+        for call, answer in zip(calls, answers, strict=True):
+            for place, wait in zip(call.places, answer, strict=True):
+                waits[place] = wait / MICROSECONDS
+        return waits
+
+    async def reserve_turns(self, requests: Sequence[TurnRequest], *, peek: bool = False) -> list[Turn]:
+        """One round trip for all of them, one script for each instance."""
+        calls = self._turn_calls(requests, "peek" if peek else "reserve")
+        answers = await self._run(calls)
+        if answers is None:
+            return await self._twin.reserve_turns(requests, peek=peek)
+        turns: list[Turn] = [Turn(0.0, 0.0, False)] * len(requests)
+        for call, answer in zip(calls, answers, strict=True):
+            for index, place in enumerate(call.places):
+                instance_wait, pair_wait, reserved = answer[index * 3 : index * 3 + 3]
+                turns[place] = Turn(instance_wait / MICROSECONDS, pair_wait / MICROSECONDS, reserved == 1)
+        return turns
+
+    async def give_back_turns(self, requests: Sequence[TurnRequest]) -> None:
+        """Best effort: what was reserved just before Redis went away runs out by itself."""
+        if await self._run(self._turn_calls(requests, "return")) is None:
+            await self._twin.give_back_turns(requests)
+
+    async def healthy(self) -> bool:
+        """Asks Redis now, unless the breaker is open; then it starts to find out, for the next who asks."""
+        if not self._breaker.closed:
+            self._probe_if_due()
+            return False
+        return await self._ping(self._budget)
+
+    async def warm_up(self) -> bool:
+        """Connects and loads the scripts before the first caller comes; False if Redis does not answer."""
+        return await self._ping(PROBE_SECONDS)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+        await self._client.aclose()
+
+    def _admit_calls(self, admissions: Sequence[Admission]) -> list[_Call]:
+        calls: dict[tuple[str, int], _Call] = {}
+        for place, admission in enumerate(admissions):
+            window = int(admission.window_seconds * MICROSECONDS)
+            call = calls.get((admission.key, window))
+            if call is None:
+                key = f"{self._prefix}:admit:{{{admission.key}}}:{window}"
+                call = calls[admission.key, window] = _Call(ADMIT, [key], [window])
+            call.arguments.append(admission.limit)
+            call.places.append(place)
+        return list(calls.values())
+
+    def _turn_calls(self, requests: Sequence[TurnRequest], mode: str) -> list[_Call]:
+        calls: dict[str, _Call] = {}
+        numbers: dict[tuple[str, str], int] = {}
+        for place, request in enumerate(requests):
+            instance_key = f"{self._prefix}:turn:{{{request.instance_id}}}"
+            call = calls.get(request.instance_id)
+            if call is None:
+                call = calls[request.instance_id] = _Call(TURNS, [instance_key], [mode])
+            number = numbers.get((request.instance_id, request.person_id))
+            if number is None:
+                call.keys.append(f"{instance_key}:{request.person_id}")
+                number = numbers[request.instance_id, request.person_id] = len(call.keys)
+            instance = pace_of(request.instance_rate, request.instance_burst)
+            pair = pace_of(request.pair_rate, request.pair_burst)
+            longest = int(request.max_wait_seconds * MICROSECONDS)
+            call.arguments += (
+                number,
+                instance.interval,
+                instance.tolerance,
+                pair.interval,
+                pair.tolerance,
+                longest,
+            )
+            call.places.append(place)
+        return list(calls.values())
+
+    async def _run(self, calls: list[_Call]) -> list[Any] | None:
+        """The scripts' answers, or None if this process has to count alone."""
+        if not calls:
+            return []
+        if not self._breaker.closed:
+            self._probe_if_due()
+            return None
+        try:
+            async with asyncio.timeout(self._budget):
+                answers = await self._send(calls)
+                if any(isinstance(answer, NoScriptError) for answer in answers):
+                    # Redis restarted or forgot its scripts. Calls that did run are not run again.
+                    await self._load_scripts()
+                    missing = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                    again = await self._send([calls[i] for i in missing])
+                    for i, answer in zip(missing, again, strict=True):
+                        answers[i] = answer
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note_failure(error)
+            return None
+        self._breaker.succeeded()
+        return answers
+
+    async def _send(self, calls: list[_Call]) -> list[Any]:
+        """Answers or errors, one for each call. A cluster's pipeline takes no scripts, so there they go side
+        by side.
+        """
+        if isinstance(self._client, RedisCluster):
+            client = self._client
+            runs = (client.evalsha(_DIGESTS[c.script], len(c.keys), *c.keys, *c.arguments) for c in calls)
+            return await asyncio.gather(*runs, return_exceptions=True)
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(_DIGESTS[call.script], len(call.keys), *call.keys, *call.arguments)
+        return await pipeline.execute(raise_on_error=False)
+
+    async def _load_scripts(self) -> None:
+        for script in _DIGESTS:
+            await self._client.script_load(script)
+
+    async def _ping(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._client.ping()
+                if seconds >= PROBE_SECONDS:
+                    await self._load_scripts()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note_failure(error)
+            return False
+        if self._breaker.succeeded():
+            _log.info("counters_shared_again")
+        return True
+
+    def _probe_if_due(self) -> None:
+        running = self._probe is not None and not self._probe.done()
+        if not running and self._breaker.probe_due():
+            self._probe = asyncio.create_task(self._ping(PROBE_SECONDS))
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._breaker.failed():
+            _log.warning("counters_counting_alone", error=type(error).__name__)
