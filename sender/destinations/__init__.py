@@ -1,0 +1,1 @@
+"""One file per kind of address that events are posted to."""

@@ -1,0 +1,1 @@
+"""Where wire types begin and end: servicers, conversion, authentication, the gRPC server."""

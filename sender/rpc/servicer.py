@@ -1,0 +1,123 @@
+"""The five calls of `SenderService`: convert, do, convert back."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+
+from hubgate.sender.v1 import sender_service_pb2 as pb
+from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
+from sender.deliver import LONGEST_ATTEMPT_SECONDS, PROBE_SECONDS, Delivery
+from sender.guard import Guard
+from sender.model import AttemptResult, Connection, Outcome, WithheldError
+from sender.post import LONGEST_POST_SECONDS, Posting
+from sender.record import Recorder
+from sender.rpc.convert import (
+    answer_to,
+    connection_from,
+    event_from,
+    guard_entry_from,
+    order_from,
+    post_answer_to,
+    probe_answer_to,
+)
+from sender.rpc.deliver_stream import DeliverStream
+from sender.rpc.errors import CallRefusedError, Context, abort
+
+_ANSWER_TIME_SECONDS = 0.1
+"""Kept back from a caller's deadline, so that the answer still reaches it."""
+
+
+class SenderServicer(pb_grpc.SenderServiceServicer):
+    """Serves the policy core."""
+
+    def __init__(self, delivery: Delivery, posting: Posting, guard: Guard, recorder: Recorder) -> None:
+        self._delivery = delivery
+        self._posting = posting
+        self._guard = guard
+        self._recorder = recorder
+        self._streams: set[DeliverStream] = set()
+
+    def end_streams(self) -> None:
+        """Ends the streams of attempts once what is under way is answered."""
+        for stream in self._streams:
+            stream.end()
+
+    async def DeliverMessage(
+        self, request: pb.DeliverMessageRequest, context: Context
+    ) -> pb.DeliverMessageResponse:
+        """One attempt."""
+        return await self._attempt(request, {}, _seconds_left(context, LONGEST_ATTEMPT_SECONDS))
+
+    async def _attempt(
+        self, request: pb.DeliverMessageRequest, connections: Mapping[str, Connection], seconds: float
+    ) -> pb.DeliverMessageResponse:
+        try:
+            order = order_from(request, connections)
+        except WithheldError as withheld:
+            return answer_to(AttemptResult(Outcome.NOT_ATTEMPTED, withheld.code, withheld.explanation))
+        return answer_to(await self._delivery.deliver(order, seconds))
+
+    async def DeliverStream(
+        self, request_iterator: AsyncIterator[pb.DeliverStreamRequest], context: Context
+    ) -> AsyncIterator[pb.DeliverStreamResponse]:
+        """Many attempts, answered one by one."""
+        stream = DeliverStream(self._attempt, LONGEST_ATTEMPT_SECONDS)
+        self._streams.add(stream)
+        try:
+            async with contextlib.aclosing(stream.answers(request_iterator)) as answers:
+                async for answer in answers:
+                    yield answer
+        except CallRefusedError as refused:
+            await abort(context, refused)
+        finally:
+            self._streams.discard(stream)
+
+    async def PostEvent(self, request: pb.PostEventRequest, context: Context) -> pb.PostEventResponse:
+        """One try to post an event."""
+        seconds = _seconds_left(context, LONGEST_POST_SECONDS)
+        return post_answer_to(
+            await self._posting.post(request.destination_kind, event_from(request), seconds)
+        )
+
+    async def ProbeInstance(
+        self, request: pb.ProbeInstanceRequest, context: Context
+    ) -> pb.ProbeInstanceResponse:
+        """An instance's state."""
+        seconds = _seconds_left(context, PROBE_SECONDS)
+        return probe_answer_to(await self._delivery.probe(connection_from(request.connection), seconds))
+
+    async def Guard(
+        self, request_iterator: AsyncIterator[pb.GuardRequest], context: Context
+    ) -> AsyncIterator[pb.GuardResponse]:
+        """Obeys what a policy core says, and says which version it obeys."""
+        speaker_id = ""
+        try:
+            async for said in request_iterator:
+                first = not speaker_id
+                if first:
+                    speaker_id = _speaker_of(said)
+                    self._recorder.guard_stream(speaker_id, opened=True)
+                entries = [guard_entry_from(wire) for wire in said.guarded]
+                self._guard.hear(
+                    speaker_id, said.version, entries, snapshot=said.snapshot, first_on_stream=first
+                )
+                yield pb.GuardResponse(version=said.version)
+        except CallRefusedError as refused:
+            await abort(context, refused)
+        finally:
+            if speaker_id:
+                self._recorder.guard_stream(speaker_id, opened=False)
+
+
+def _speaker_of(said: pb.GuardRequest) -> str:
+    if not said.speaker_id:
+        raise CallRefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT, "SPEAKER_MISSING", "A guard must say who speaks."
+        )
+    return said.speaker_id
+
+
+def _seconds_left(context: Context, longest: float) -> float:
+    left = context.time_remaining()
+    return longest if left is None else max(min(longest, left - _ANSWER_TIME_SECONDS), 0.0)
