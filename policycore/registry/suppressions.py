@@ -24,8 +24,7 @@ _OWN_WISH = frozenset({SuppressionSource.PERSON, SuppressionSource.WHATSAPP})
 
 @dataclass(frozen=True, slots=True)
 class SuppressionView:
-    """An entry with whom it is about. `asked_back`: the person wrote an ambiguous word and has not answered.
-    """
+    """An entry with whom it is about. `asked_back`: the person wrote an ambiguous word and has not answered."""
 
     row: SuppressionRow
     person: PersonKey
@@ -90,8 +89,7 @@ class Suppressions:
                 if row.source in _OWN_WISH and not evidence:
                     raise NotPossibleError(
                         "EVIDENCE_REQUIRED",
-                        "The person opted out: lifting that needs evidence of the person's wish to be written
-                        to.",
+                        "The person opted out; lifting that needs evidence of the person's new wish.",
                     )
                 row = await _lift(rows, caller, row, reason, evidence)
             return (await _views(rows, [row]))[0]
