@@ -1,0 +1,1 @@
+"""The edge: ends webhooks and REST, authenticates, parses, and asks the policy core. Knows no policy."""

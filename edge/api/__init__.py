@@ -1,0 +1,1 @@
+"""REST for customer systems, administrators, the sandbox and operators."""

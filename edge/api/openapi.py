@@ -1,0 +1,227 @@
+"""The OpenAPI 3.1 document: put together from the table of public codes, so that the two cannot differ.
+Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from edge.api import openapi_schemas as schemas
+from edge.public_codes import NOT_FOUND, SEND_API_CODES, THREECX_CODES, PublicCode
+
+VERSION: Final = "1.0.0"
+_JSON: Final = "application/json"
+
+Spec = dict[str, Any]
+
+_ABOUT: Final = (
+    "Sends WhatsApp messages for 3CX phone systems and customer systems, and lets none pass without a "
+    "decision: purpose, conversation window, suppression, limits and pauses. "
+    "Independent of, and not affiliated with, WhatsApp, Meta or 3CX."
+)
+
+
+def openapi_document() -> Spec:
+    """The whole document as plain data."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "hubgate",
+            "version": VERSION,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": "3CX"}, {"name": "Send API"}, {"name": "Events"}],
+        "paths": {
+            "/": {"get": _smoke_test()},
+            "/integrations/3cx/webhook/{integration_id}": {"post": _threecx_webhook()},
+            "/api/send-message": {"post": _send_message()},
+            "/api/messages/{message_id}": {"get": _get_message()},
+        },
+        "webhooks": {name: {"post": _posted(name)} for name in schemas.POSTED_EVENTS},
+        "components": {
+            "schemas": {
+                "ThreecxEvent": schemas.threecx_event(),
+                "SendMessage": schemas.send_request(),
+                "Success": schemas.success(),
+                "Error": schemas.failure(),
+                "Finding": schemas.finding(),
+                "MessageStatus": schemas.message_status(),
+                "PostedEvent": schemas.posted_event(),
+            },
+            "securitySchemes": {
+                "threecxSecret": {"type": "apiKey", "in": "header", "name": "X-WhatsApp-Gateway-3CX-Secret"},
+                "apiKey": {"type": "http", "scheme": "bearer", "description": "wg_live_… or wg_test_…"},
+            },
+        },
+    }
+
+
+def _reference(name: str) -> Spec:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _header(name: str, about: str, required: bool = False) -> Spec:
+    return {
+        "name": name,
+        "in": "header",
+        "required": required,
+        "description": about,
+        "schema": {"type": "string"},
+    }
+
+
+def _path(name: str) -> Spec:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _body(schema: str, example: Spec) -> Spec:
+    return {
+        "required": True,
+        "content": {_JSON: {"schema": _reference(schema), "examples": {"example": {"value": example}}}},
+    }
+
+
+def _success(about: str, example: Spec) -> Spec:
+    return {
+        "description": about,
+        "content": {_JSON: {"schema": _reference("Success"), "examples": {"example": {"value": example}}}},
+    }
+
+
+def _errors(codes: Iterable[PublicCode]) -> Spec:
+    """One response for each HTTP status, with an example for each code."""
+    by_status: dict[int, list[PublicCode]] = {}
+    for code in codes:
+        by_status.setdefault(code.http_status, []).append(code)
+    return {str(status): _error(by_status[status]) for status in sorted(by_status)}
+
+
+def _error(codes: list[PublicCode]) -> Spec:
+    names = list(dict.fromkeys(code.code for code in codes))
+    examples: Spec = {}
+    for code in codes:
+        examples.setdefault(code.code, schemas.error_example(code))
+    response: Spec = {
+        "description": f"{', '.join(names)}.",
+        "content": {_JSON: {"schema": _reference("Error"), "examples": examples}},
+    }
+    if codes[0].http_status in (429, 503):
+        response["headers"] = {
+            "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+        }
+    return response
+
+
+_IDEMPOTENCY: Final = _header(
+    "Idempotency-Key",
+    "Your identity of this request: a repeat within 8 days gets the first answer, and never sends twice.",
+)
+_PENDING: Final = "Recorded and safe; the outcome at the instance follows."
+
+
+def _smoke_test() -> Spec:
+    return {
+        "summary": "Smoke test of reachability and TLS",
+        "operationId": "smokeTest",
+        "responses": {
+            "200": {
+                "description": "The gateway is reachable.",
+                "content": {_JSON: {"schema": {"type": "object"}}},
+            }
+        },
+    }
+
+
+def _threecx_webhook() -> Spec:
+    done = {
+        "success": True,
+        "status": "sent",
+        "message_id": "msg_01JZ",
+        "log_id": 123,
+        "event_type": "outbound_message",
+    }
+    return {
+        "tags": ["3CX"],
+        "summary": "An event of a 3CX phone system",
+        "operationId": "threecxWebhook",
+        "security": [{"threecxSecret": []}],
+        "parameters": [
+            _path("integration_id"),
+            _header(
+                "X-WhatsApp-Gateway-Timestamp", "ISO 8601 or Unix seconds; required if the integration signs."
+            ),
+            _header("X-WhatsApp-Gateway-Signature", "sha256=<hex> over timestamp, a dot and the raw body."),
+            _IDEMPOTENCY,
+        ],
+        "requestBody": _body("ThreecxEvent", schemas.EVENT_EXAMPLE),
+        "responses": {
+            "200": _success("Sent, accepted or skipped.", done),
+            "202": _success(_PENDING, done | {"status": "pending"}),
+            **_errors(THREECX_CODES),
+        },
+    }
+
+
+def _send_message() -> Spec:
+    done = {"success": True, "status": "sent", "message_id": "msg_01JZ", "log_id": 124}
+    return {
+        "tags": ["Send API"],
+        "summary": "Send a text message",
+        "operationId": "sendMessage",
+        "security": [{"apiKey": []}],
+        "parameters": [_IDEMPOTENCY],
+        "requestBody": _body("SendMessage", schemas.SEND_EXAMPLE),
+        "responses": {
+            "200": _success("The instance accepted the message.", done),
+            "202": _success(_PENDING, done | {"status": "pending"}),
+            **_errors(SEND_API_CODES),
+        },
+    }
+
+
+def _get_message() -> Spec:
+    keys = tuple(code for code in SEND_API_CODES if code.code.endswith("_api_key"))
+    busy = tuple(code for code in SEND_API_CODES if code.code == "service_unavailable")
+    return {
+        "tags": ["Send API"],
+        "summary": "What became of a message",
+        "operationId": "getMessage",
+        "security": [{"apiKey": []}],
+        "parameters": [_path("message_id")],
+        "responses": {
+            "200": {
+                "description": "The message.",
+                "content": {_JSON: {"schema": _reference("MessageStatus")}},
+            },
+            **_errors((*keys, NOT_FOUND, *busy)),
+        },
+    }
+
+
+def _posted(event_name: str) -> Spec:
+    example: Spec = {
+        "event": event_name,
+        "instance_id": "ins_2f6c1a",
+        "instance_name": "Support",
+        "from": "+966500000000",
+        "message_text": "Where is my order?",
+        "message_type": "text",
+    }
+    return {
+        "tags": ["Events"],
+        "summary": f"The gateway posts {event_name}",
+        "operationId": event_name.replace(".", "_"),
+        "parameters": [
+            _header("X-WhatsApp-Gateway-Event", "The event.", required=True),
+            _header("X-WhatsApp-Gateway-Timestamp", "When this try was signed.", required=True),
+            _header(
+                "X-WhatsApp-Gateway-Signature",
+                "sha256=<hex> over timestamp, a dot and the raw body.",
+                required=True,
+            ),
+            _header("X-WhatsApp-Gateway-Delivery", "Stable over retries.", required=True),
+        ],
+        "requestBody": _body("PostedEvent", example),
+        "responses": {"2XX": {"description": "Taken; anything else is tried again."}},
+    }

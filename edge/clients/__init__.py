@@ -1,0 +1,1 @@
+"""The way out of the edge: the policy core, and nothing else."""

@@ -1,0 +1,231 @@
+"""Wire messages to the edge's words, and back. Nothing else."""
+
+import math
+from datetime import timedelta
+from hashlib import sha256
+from ipaddress import ip_network
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from edge import model
+from edge.refusals import RefusalReport
+from hubgate.policy.v1 import decision_pb2, events_pb2, records_pb2
+from hubgate.policy.v1 import policy_service_pb2 as wire
+
+_NANOS = 1_000_000_000
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Unix seconds to a Timestamp."""
+    whole = math.floor(seconds)
+    return Timestamp(seconds=whole, nanos=min(int((seconds - whole) * _NANOS), _NANOS - 1))
+
+
+def unix_seconds(moment: Timestamp) -> float:
+    """A Timestamp to Unix seconds."""
+    return moment.seconds + moment.nanos / _NANOS
+
+
+def duration(seconds: float) -> Duration:
+    """Seconds to a Duration."""
+    made = Duration()
+    made.FromTimedelta(timedelta(seconds=seconds))
+    return made
+
+
+def submit_request(submission: model.Submission) -> wire.SubmitRequest:
+    """A submission for the wire."""
+    request = wire.SubmitRequest(
+        idempotency_key=submission.idempotency_key,
+        body_digest=submission.body_digest,
+        event_type=wire.EventType.ValueType(submission.event_type),
+        event_type_text=submission.event_type_text,
+        phone=submission.phone,
+        text=submission.text,
+        purpose=submission.purpose,
+        conversation_id=submission.conversation_id,
+        agent_extension=submission.agent_extension,
+        queue=submission.queue,
+        call_time=submission.call_time,
+        instance=submission.instance,
+    )
+    if submission.api_key_id:
+        request.api_key_id = submission.api_key_id
+    else:
+        request.integration_id = submission.integration_id
+    if submission.signature is not None:
+        request.signature.CopyFrom(signature_claim(submission.signature))
+    return request
+
+
+def signature_claim(claim: model.SignatureClaim) -> wire.SignatureClaim:
+    """A signature claim for the wire."""
+    return wire.SignatureClaim(digest=claim.digest, expires_at=timestamp(claim.expires_at))
+
+
+def outcome(response: wire.SubmitResponse) -> model.Outcome:
+    """What came of a submission."""
+    return model.Outcome(
+        decision=decision(response.decision),
+        message=message(response.message) if response.HasField("message") else None,
+        duplicate=response.duplicate,
+        event_type=response.event_type,
+    )
+
+
+def decision(found: decision_pb2.Decision) -> model.Decision:
+    """A decision with its findings."""
+    return model.Decision(
+        decision_id=found.decision_id,
+        log_id=found.log_id,
+        verdict=found.verdict,
+        reason=found.reason,
+        action=found.action,
+        findings=tuple(_finding(each) for each in found.findings),
+        risk_score=found.risk_score,
+        retry_after_seconds=(
+            found.retry_after.seconds + found.retry_after.nanos / _NANOS
+            if found.HasField("retry_after")
+            else None
+        ),
+        explanation=found.explanation,
+        decided_at=unix_seconds(found.decided_at) if found.HasField("decided_at") else None,
+    )
+
+
+def _finding(found: decision_pb2.Finding) -> model.Finding:
+    return model.Finding(
+        check=found.check,
+        verdict=found.verdict,
+        reason=found.reason,
+        explanation=found.explanation,
+        shadow=found.shadow,
+        limit=found.limit if found.HasField("limit") else None,
+        used=found.used if found.HasField("used") else None,
+        passes_at=unix_seconds(found.passes_at) if found.HasField("passes_at") else None,
+        facts=dict(found.facts),
+    )
+
+
+def message(found: events_pb2.Message) -> model.Message:
+    """A message, in either direction."""
+    return model.Message(
+        message_id=found.message_id,
+        state=found.state,
+        external_message_id=found.external_message_id,
+        error_code=found.error_code,
+        error_text=found.error_text,
+        log_id=found.log_id,
+        instance_id=found.instance_id,
+        conversation_id=found.conversation_id,
+        event_type=found.event_type,
+        outbound=found.outbound,
+        phone=found.person.phone,
+        text=found.text,
+        created_at=unix_seconds(found.created_at) if found.HasField("created_at") else None,
+        updated_at=unix_seconds(found.updated_at) if found.HasField("updated_at") else None,
+    )
+
+
+def decision_row(found: wire.DecisionRecord) -> model.DecisionRow:
+    """A row of the policy log."""
+    return model.DecisionRow(
+        decision=decision(found.decision),
+        account_id=found.account_id,
+        integration_id=found.integration_id,
+        instance_id=found.instance_id,
+        caller=found.caller,
+        event_type=found.event_type,
+        purpose=found.purpose,
+        phone_masked=found.phone_masked,
+        message_id=found.message_id,
+        message_state=found.message_state,
+        conversation_id=found.conversation_id,
+    )
+
+
+def forwarded_event(found: records_pb2.Delivery) -> model.ForwardedEvent:
+    """A delivery to 3CX."""
+    return model.ForwardedEvent(
+        delivery_id=found.delivery_id,
+        event_name=found.event_name,
+        body_json=found.body_json,
+        state=records_pb2.DeliveryState.Name(found.state).removeprefix("DELIVERY_STATE_").lower(),
+        attempts=found.attempts,
+        integration_id=found.integration_id,
+        created_at=unix_seconds(found.created_at) if found.HasField("created_at") else None,
+        settled_at=unix_seconds(found.settled_at) if found.HasField("settled_at") else None,
+    )
+
+
+def credential_snapshot(found: wire.WatchCredentialsResponse) -> model.CredentialSnapshot:
+    """A whole set of credentials."""
+    return model.CredentialSnapshot(
+        version=found.version,
+        integrations={each.integration_id: _integration_key(each) for each in found.integrations},
+        api_keys={
+            each.key_digest: model.ApiKey(each.api_key_id, each.account_id, each.revoked, each.test)
+            for each in found.api_keys
+        },
+        instances={each.instance_id: _instance_key(each) for each in found.instances},
+    )
+
+
+def _integration_key(found: wire.IntegrationCredential) -> model.IntegrationKey:
+    networks: list[model.Network] = []
+    unreadable = False
+    for written in found.allowed_addresses:
+        try:
+            networks.append(ip_network(written.strip(), strict=False))
+        except ValueError:
+            # An entry nobody can read must not widen the list: with it alone, every address is refused.
+            unreadable = True
+    return model.IntegrationKey(
+        integration_id=found.integration_id,
+        account_id=found.account_id,
+        enabled=found.enabled,
+        secrets=tuple(_secret(each) for each in found.secrets if each.secret),
+        signature_required=found.signature_required,
+        networks=tuple(networks),
+        unreadable_networks=unreadable,
+    )
+
+
+def _secret(found: wire.SecretCredential) -> model.Secret:
+    text = found.secret.encode()
+    until = unix_seconds(found.valid_until) if found.HasField("valid_until") else None
+    return model.Secret(secret_id=found.secret_id, text=text, digest=sha256(text).digest(), valid_until=until)
+
+
+def _instance_key(found: wire.InstanceCredential) -> model.InstanceKey:
+    return model.InstanceKey(
+        instance_id=found.instance_id,
+        account_id=found.account_id,
+        backend=found.backend,
+        webhook_secret=found.webhook_secret,
+        verify_token=found.verify_token,
+        external_name=found.external_name,
+        enabled=found.enabled,
+    )
+
+
+def refusal_request(report: RefusalReport) -> wire.RecordRefusalsRequest:
+    """Refusals and uses for the wire."""
+    return wire.RecordRefusalsRequest(
+        refusals=[
+            wire.Refusal(
+                minute=timestamp(kind.minute),
+                surface=kind.surface,
+                target=kind.target,
+                reason=kind.reason,
+                source_address=kind.source,
+                count=count,
+            )
+            for kind, count in report.counts.items()
+        ],
+        uses=[
+            wire.CredentialUse(credential_id=credential_id, used_at=timestamp(used_at))
+            for credential_id, used_at in report.uses.items()
+        ],
+    )

@@ -1,0 +1,230 @@
+"""Submissions of all callers, coalesced onto few long-lived streams to the policy core.
+
+Batching is natural: a lane writes whatever is queued, and what arrives meanwhile is the next batch; no
+timer ever holds an item back. Every item has its own deadline and its own answer, so a slow one holds up
+nobody.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from edge.clients.convert import duration
+from edge.clients.failures import from_item
+from edge.errors import CoreTimeoutError, CoreUnavailableError
+from hubgate.policy.v1 import policy_service_pb2 as wire
+
+BATCH_ITEMS: Final = 256
+BATCH_CHARACTERS: Final = 500_000
+"""Text in one batch, which stays under 2 MB of UTF-8: well below the 4 MB that a gRPC server takes by
+default.
+"""
+QUEUE_LIMIT: Final = 20_000
+PATIENCE_SECONDS: Final = 1.0
+"""How long an item waits for a lane to come back before it fails as unavailable."""
+FIRST_BACKOFF_SECONDS: Final = 0.05
+LAST_BACKOFF_SECONDS: Final = 1.0
+
+Stream = Any
+"""A grpc.aio bidirectional call, or what a test puts in its place."""
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One submission on its way. `lane_items` is where it stands while it is under way."""
+
+    number: int
+    request: wire.SubmitRequest
+    queued_at: float
+    deadline: float
+    answer: "asyncio.Future[wire.SubmitResponse]"
+    lane_items: "dict[int, _Item] | None" = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One stream's share: what it carries, and how long to wait before it is opened again."""
+
+    under_way: dict[int, _Item] = field(default_factory=dict)
+    backoff_seconds: float = FIRST_BACKOFF_SECONDS
+
+
+class SubmitLanes:
+    """Carries submissions. `open_stream` starts a new bidirectional call; it runs on the loop that calls
+    `start`.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[], Stream],
+        lanes: int = 2,
+        jitter: Callable[[], float] = lambda: 1.0,
+        queue_limit: int = QUEUE_LIMIT,
+    ) -> None:
+        self._open_stream = open_stream
+        self._lanes = tuple(_Lane() for _ in range(lanes))
+        self._jitter = jitter
+        self._queue_limit = queue_limit
+        self._queue: deque[_Item] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._next_number = 1
+        self._tasks: list[asyncio.Task[None]] = []
+        self._logger = structlog.get_logger("edge.submit_lanes")
+
+    def start(self) -> None:
+        """Starts the lanes on the running loop."""
+        self._tasks = [asyncio.create_task(self._keep_open(lane)) for lane in self._lanes]
+
+    async def close(self) -> None:
+        """Stops the lanes; what is under way or queued fails as unavailable."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._fail_queued_before(float("inf"))
+
+    async def submit(self, request: wire.SubmitRequest, timeout_seconds: float) -> wire.SubmitResponse:
+        """Sends one request and waits for its answer.
+
+        Raises CoreUnavailableError if no lane could carry it, or the lane broke before the answer came; in
+        the second case the policy core may have decided. Raises CoreTimeoutError after `timeout_seconds`,
+        and what the policy core answered.
+        """
+        if len(self._queue) >= self._queue_limit:
+            raise CoreUnavailableError("too many requests are waiting for the policy core")
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        item = _Item(self._next_number, request, now, now + timeout_seconds, loop.create_future())
+        self._next_number += 1
+        timer = loop.call_at(item.deadline, _expire, item)
+        self._queue.append(item)
+        self._wake_one()
+        try:
+            return await item.answer
+        finally:
+            timer.cancel()
+            if item.lane_items is not None:
+                item.lane_items.pop(item.number, None)
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _keep_open(self, lane: _Lane) -> None:
+        """Opens the lane's stream again and again; each end fails what was under way."""
+        while True:
+            reason = "ended"
+            try:
+                await self._run(lane)
+            except grpc.aio.AioRpcError as error:
+                reason = error.code().name
+            except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, ConnectionError) as error:
+                reason = type(error).__name__
+            finally:
+                self._drop_under_way(lane)
+            self._logger.info("lane_lost", reason=reason, backoff_seconds=round(lane.backoff_seconds, 3))
+            self._fail_queued_before(asyncio.get_running_loop().time() - PATIENCE_SECONDS)
+            await asyncio.sleep(lane.backoff_seconds * self._jitter())
+            lane.backoff_seconds = min(lane.backoff_seconds * 2, LAST_BACKOFF_SECONDS)
+
+    async def _run(self, lane: _Lane) -> None:
+        """Serves one stream until it ends, in whatever way."""
+        stream = self._open_stream()
+        try:
+            await stream.wait_for_connection()
+            halves = {
+                asyncio.create_task(self._write(stream, lane)),
+                asyncio.create_task(self._read(stream, lane)),
+            }
+            try:
+                done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+                for half in done:
+                    half.result()
+            finally:
+                for half in halves:
+                    half.cancel()
+                await asyncio.gather(*halves, return_exceptions=True)
+        finally:
+            stream.cancel()
+
+    async def _write(self, stream: Stream, lane: _Lane) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = self._take()
+            if not batch:
+                waiter: asyncio.Future[None] = loop.create_future()
+                self._idle.append(waiter)
+                await waiter
+                continue
+            now = loop.time()
+            for item in batch:
+                item.lane_items = lane.under_way
+                lane.under_way[item.number] = item
+            await stream.write(wire.SubmitStreamRequest(items=[_wire_item(item, now) for item in batch]))
+
+    def _take(self) -> list[_Item]:
+        """Everything that is queued, within the limits of one batch; what nobody waits for any more is
+        dropped.
+        """
+        batch: list[_Item] = []
+        characters = 0
+        while self._queue and len(batch) < BATCH_ITEMS and characters < BATCH_CHARACTERS:
+            item = self._queue.popleft()
+            if item.answer.done():
+                continue
+            batch.append(item)
+            characters += len(item.request.text)
+        return batch
+
+    async def _read(self, stream: Stream, lane: _Lane) -> None:
+        while True:
+            message = await stream.read()
+            if message is grpc.aio.EOF:  # type: ignore[attr-defined]
+                return
+            lane.backoff_seconds = FIRST_BACKOFF_SECONDS
+            for answer in message.answers:
+                item = lane.under_way.pop(answer.correlation_id, None)
+                if item is None or item.answer.done():
+                    continue
+                if answer.WhichOneof("outcome") == "response":
+                    item.answer.set_result(answer.response)
+                else:
+                    item.answer.set_exception(from_item(answer.error))
+
+    def _drop_under_way(self, lane: _Lane) -> None:
+        for item in list(lane.under_way.values()):
+            if not item.answer.done():
+                item.answer.set_exception(CoreUnavailableError("the stream to the policy core broke"))
+        lane.under_way.clear()
+        # The lane may have been woken for an item it never took.
+        if self._queue:
+            self._wake_one()
+
+    def _fail_queued_before(self, queued_before: float) -> None:
+        """Fails what has waited for a lane for too long. While another lane serves, nothing waits that
+        long.
+        """
+        while self._queue and self._queue[0].queued_at <= queued_before:
+            item = self._queue.popleft()
+            if not item.answer.done():
+                item.answer.set_exception(CoreUnavailableError("the policy core is out of reach"))
+
+
+def _expire(item: _Item) -> None:
+    with contextlib.suppress(asyncio.InvalidStateError):
+        item.answer.set_exception(CoreTimeoutError("the policy core did not answer in time"))
+
+
+def _wire_item(item: _Item, now: float) -> wire.SubmitItem:
+    return wire.SubmitItem(
+        correlation_id=item.number, timeout=duration(max(item.deadline - now, 0.001)), request=item.request
+    )

@@ -1,0 +1,142 @@
+"""One HTTP request as the edge's routes see it, and reading its body within limits while it arrives."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from edge.answers import HttpAnswer
+from edge.errors import BodyIncompleteError, BodyTooLargeError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+DISCARD_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of an oversized body that are read and thrown away, so that an honest caller gets to see the 413."""
+DISCARD_SECONDS: Final = 1.0
+KEEP_OPEN_LIMIT: Final = 65_536
+"""A declared body up to this size may arrive after a refusal; with a larger or undeclared one the
+connection closes.
+"""
+
+
+class HttpRequest:
+    """A request whose body has not been read. Header names are lower case; repeated headers are joined by
+    commas.
+    """
+
+    __slots__ = ("_receive", "headers", "method", "params", "path", "peer", "query_string")
+
+    def __init__(self, scope: Scope, receive: Receive, params: dict[str, str] | None = None) -> None:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name = raw_name.decode("latin-1")
+            value = raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        client = scope.get("client")
+        self.headers = headers
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.peer: str | None = client[0] if client else None
+        self.params: dict[str, str] = params if params is not None else {}
+        self.query_string: bytes = scope.get("query_string", b"")
+        self._receive = receive
+
+    def query(self) -> dict[str, str]:
+        """Query parameters; of a repeated one, the first."""
+        parsed = parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        return {name: values[0] for name, values in parsed.items()}
+
+    def bearer(self) -> str | None:
+        """The token of `Authorization: Bearer …`, or None."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        return token if scheme.lower() == "bearer" and token else None
+
+    def declared_length(self) -> int | None:
+        """Content-Length, if the caller declared one that can be read."""
+        written = self.headers.get("content-length", "")
+        return int(written) if written.isascii() and written.isdigit() and len(written) < 16 else None
+
+    def has_body_to_close_on(self) -> bool:
+        """Whether an answer before the body was read must close the connection rather than let the body
+        come.
+        """
+        length = self.declared_length()
+        if length is None:
+            return "transfer-encoding" in self.headers
+        return length > KEEP_OPEN_LIMIT
+
+    async def body(self, limit: int, timeout_seconds: float) -> bytes:
+        """Reads the body, holding at most `limit` bytes, whatever Content-Length says.
+
+        Raises BodyTooLargeError as soon as the limit is passed, BodyIncompleteError if the caller hangs up
+        or takes longer than `timeout_seconds` for the whole.
+        """
+        declared = self.declared_length()
+        if declared is not None and declared > limit:
+            await self._discard()
+            raise BodyTooLargeError
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._read(limit)
+        except TimeoutError as error:
+            raise BodyIncompleteError("The body did not arrive in time.") from error
+
+    async def _read(self, limit: int) -> bytes:
+        chunks: list[bytes] = []
+        total = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BodyIncompleteError("The body did not arrive whole.")
+            chunk = message.get("body", b"")
+            total += len(chunk)
+            if total > limit:
+                chunks.clear()
+                if message.get("more_body", False):
+                    await self._discard()
+                raise BodyTooLargeError
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _discard(self) -> None:
+        """Throws away what still comes, within small bounds."""
+        remaining = DISCARD_LIMIT
+        try:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while remaining > 0:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
+                    remaining -= len(message.get("body", b""))
+        except TimeoutError:
+            return
+
+
+Endpoint = Callable[[HttpRequest], Awaitable[HttpAnswer]]
+"""Everything the edge serves: one request in, one answer out."""
+
+
+async def send_answer(send: Send, answer: HttpAnswer) -> None:
+    """Sends an answer over ASGI."""
+    headers = [
+        (b"content-type", answer.content_type.encode("latin-1")),
+        (b"content-length", str(len(answer.body)).encode("ascii")),
+    ]
+    headers.extend((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def closing(answer: HttpAnswer) -> HttpAnswer:
+    """The same answer, closing the connection after it."""
+    return HttpAnswer(
+        answer.status,
+        answer.body,
+        answer.code,
+        (*answer.headers, ("connection", "close")),
+        answer.content_type,
+    )

@@ -1,0 +1,203 @@
+"""The edge's composition root: reads settings, builds everything, serves, and drains when told to stop."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+import structlog
+import uvicorn
+import uvloop
+from litestar import Litestar
+
+from edge.api.admin_decisions import AdminDecisions
+from edge.api.documents import Documents
+from edge.api.sandbox import Sandbox
+from edge.api.send_message import SendApi
+from edge.api.system import SystemState
+from edge.app import Routes, create_app
+from edge.clients.policycore import PolicyCore
+from edge.credential_feed import CredentialFeed
+from edge.credentials import CredentialCache
+from edge.errors import SettingsError
+from edge.gate import Gate
+from edge.metrics import EdgeMetrics
+from edge.metrics_app import MetricsApp
+from edge.refusals import RefusalLog, RefusalReporter
+from edge.settings import Listen, Settings, read_settings
+from edge.webhooks.routes import ThreecxWebhook
+from edge.webhooks.whatsapp_routes import WhatsappWebhook
+
+DRAIN_SECONDS: Final = 10
+KEEP_ALIVE_SECONDS: Final = 75
+_BACKLOG: Final = 2_048
+
+Ready = Callable[[str, int], None]
+"""Called once the edge listens, with the address it really has."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers of its own: whoever calls `serve` decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = None) -> None:
+    """Serves until `stop` is set, then finishes what is under way. Raises OSError if it cannot listen."""
+    core = PolicyCore(settings.policycore_address, settings.token, jitter=_jitter)
+    cache = CredentialCache()
+    refusals = RefusalLog()
+    metrics = EdgeMetrics()
+    feed = CredentialFeed(cache, core.watch_credentials, time.monotonic, _jitter)
+    gate = Gate(cache, refusals, metrics, settings.trusted_proxies, time.time, time.monotonic)
+    app = create_app(_routes(settings, core, gate, feed), metrics, time.monotonic)
+    reporter = RefusalReporter(refusals, core.report_refusals)
+    listener = _listener(settings.listen)
+    try:
+        async with _running(core, feed, reporter), _metrics_served(settings.metrics_listen, metrics, gate):
+            host, port = listener.getsockname()[:2]
+            structlog.get_logger("edge.main").info("edge_listens", host=host, port=port)
+            if ready is not None:
+                ready(host, port)
+            await _serve_until(app, listener, stop)
+    finally:
+        listener.close()
+
+
+def _routes(settings: Settings, core: PolicyCore, gate: Gate, feed: CredentialFeed) -> Routes:
+    return Routes(
+        threecx=ThreecxWebhook(gate, core),
+        whatsapp=WhatsappWebhook(gate, core),
+        send_api=SendApi(gate, core),
+        admin=AdminDecisions(gate, core),
+        sandbox=Sandbox(gate, core, settings.sandbox, lambda: uuid.uuid4().hex),
+        system=SystemState(gate, feed, settings.environment),
+        documents=Documents(),
+    )
+
+
+def _jitter() -> float:
+    """A factor of 0.8 to 1.2, so that many edges do not come back at the same instant."""
+    return random.uniform(0.8, 1.2)
+
+
+@contextlib.asynccontextmanager
+async def _running(core: PolicyCore, feed: CredentialFeed, reporter: RefusalReporter) -> AsyncIterator[None]:
+    core.start()
+    tasks = [asyncio.create_task(feed.run()), asyncio.create_task(reporter.run())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await reporter.flush()
+        await core.close()
+
+
+@contextlib.asynccontextmanager
+async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gate) -> AsyncIterator[None]:
+    if listen is None:
+        yield
+        return
+    stop = asyncio.Event()
+    listener = _listener(listen)
+    host, port = listener.getsockname()[:2]
+    structlog.get_logger("edge.main").info("metrics_listen", host=host, port=port)
+    task = asyncio.create_task(_serve_until(MetricsApp(metrics, gate), listener, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+        listener.close()
+
+
+async def _serve_until(app: Litestar | Any, listener: socket.socket, stop: asyncio.Event) -> None:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        stopped.cancel()
+
+
+def _listener(listen: Listen) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    return socket.create_server((listen.host, listen.port), family=family, backlog=_BACKLOG)
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error, from `level` on."""
+    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    # What was loaded stays: the collector need not look at it again, which halves the slowest answers.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    await serve(settings, stop)
+
+
+def main() -> int:
+    """Runs the edge until SIGINT or SIGTERM. Exit code 2 for a wrong setting, 1 if it cannot listen."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(settings.log_level)
+    try:
+        uvloop.run(_run(settings))
+    except OSError as error:
+        sys.stderr.write(
+            f"The edge cannot listen on {settings.listen.host}:{settings.listen.port}: {error}.\n"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

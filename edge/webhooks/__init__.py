@@ -1,0 +1,1 @@
+"""Webhooks that 3CX and WhatsApp back ends post to."""

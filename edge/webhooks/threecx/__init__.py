@@ -1,0 +1,1 @@
+"""Dialects in which phone systems report events; one pure parser file each."""

@@ -1,0 +1,128 @@
+"""WhatsApp webhooks: authenticate as the back end can, parse, record, and acknowledge only what was
+committed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import structlog
+
+from edge import answers, public_codes
+from edge.answers import HttpAnswer
+from edge.errors import BodyIncompleteError, BodyTooLargeError
+from edge.gate import Gate
+from edge.http import HttpRequest, closing
+from edge.model import InstanceKey, Recorded
+from edge.public_codes import PublicCode
+from edge.webhooks.whatsapp import verify
+from edge.webhooks.whatsapp.model import Delivery, NotJson
+from edge.webhooks.whatsapp.registry import PARSERS, parse
+
+BODY_LIMIT: Final = 16 * 1024 * 1024
+BODY_SECONDS: Final = 60.0
+RECORD_SECONDS: Final = 10.0
+INLINE_LIMIT: Final = 131_072
+"""Bodies up to this size are parsed at once; larger ones in a thread, so that they hold up nobody."""
+SURFACE: Final = "whatsapp_webhook"
+
+_SIGNATURE_HEADERS: Final[Mapping[str, str]] = {"cloud_api": "x-hub-signature-256", "waha": "x-webhook-hmac"}
+"""Back ends that sign the body, by the header they do it in; the others prove themselves by headers alone."""
+
+
+class RecordsDeliveries(Protocol):
+    """What the WhatsApp webhooks need of the policy core; raises CoreError."""
+
+    async def record_delivery(
+        self, instance_id: str, delivery: Delivery, received_at: datetime, timeout_seconds: float
+    ) -> Recorded:
+        """Records everything one body held; returns after the commit."""
+        ...
+
+
+class WhatsappWebhook:
+    """`POST` and `GET /webhooks/whatsapp/{backend}/{instance_id}`."""
+
+    def __init__(self, gate: Gate, core: RecordsDeliveries) -> None:
+        self._gate = gate
+        self._core = core
+        self._logger = structlog.get_logger("edge.whatsapp_webhook")
+
+    async def post(self, request: HttpRequest) -> HttpAnswer:
+        """Takes one delivery. Raises CoreError, which becomes 503: the back end then tries again."""
+        received_at = datetime.fromtimestamp(self._gate.now(), UTC)
+        if not self._gate.credentials_fresh():
+            return closing(answers.unavailable())
+        instance, refusal = self._instance(request)
+        if instance is None:
+            return self._turn_away(request, refusal, public_codes.INVALID_WHATSAPP_WEBHOOK)
+        if not instance.webhook_secret:
+            return self._turn_away(request, "no_webhook_secret", public_codes.INVALID_WHATSAPP_WEBHOOK)
+        if not self._may_send_body(instance, request.headers):
+            return self._turn_away(request, "missing_proof", public_codes.INVALID_WHATSAPP_WEBHOOK)
+        try:
+            raw = await request.body(BODY_LIMIT, BODY_SECONDS)
+        except BodyTooLargeError:
+            return closing(answers.error(public_codes.PAYLOAD_TOO_LARGE))
+        except BodyIncompleteError:
+            # Perhaps the network's fault: an answer in the 500s makes the back end deliver again.
+            return closing(answers.unavailable())
+        if not self._proven(instance, request.headers, raw):
+            return self._turn_away(request, "wrong_proof", public_codes.INVALID_WHATSAPP_WEBHOOK)
+        return await self._record(instance, raw, received_at)
+
+    async def handshake(self, request: HttpRequest) -> HttpAnswer:
+        """Answers the Cloud API's handshake with its challenge, as plain text."""
+        if not self._gate.credentials_fresh():
+            return answers.unavailable()
+        instance, refusal = self._instance(request)
+        if instance is None or instance.backend != "cloud_api":
+            return self._turn_away(request, refusal or "no_handshake", public_codes.HANDSHAKE_REFUSED)
+        challenge = verify.cloud_handshake(request.query(), instance.verify_token)
+        if challenge is None:
+            return self._turn_away(request, "wrong_verify_token", public_codes.HANDSHAKE_REFUSED)
+        return HttpAnswer(200, challenge.encode(), "ok", content_type="text/plain; charset=utf-8")
+
+    def _instance(self, request: HttpRequest) -> tuple[InstanceKey | None, str]:
+        """The instance the path names, or why there is none to speak of."""
+        instance = self._gate.credentials.instance(request.params["instance_id"])
+        if instance is None:
+            return None, "unknown_instance"
+        if not instance.enabled:
+            return None, "disabled_instance"
+        if instance.backend != request.params["backend"] or instance.backend not in PARSERS:
+            return None, "wrong_backend"
+        return instance, ""
+
+    def _may_send_body(self, instance: InstanceKey, headers: Mapping[str, str]) -> bool:
+        """Whether the headers give reason to read megabytes: the proof itself, or the signature to check."""
+        signature_header = _SIGNATURE_HEADERS.get(instance.backend)
+        if signature_header is not None:
+            return bool(headers.get(signature_header))
+        return self._proven(instance, headers, b"")
+
+    def _proven(self, instance: InstanceKey, headers: Mapping[str, str], raw: bytes) -> bool:
+        now = datetime.fromtimestamp(self._gate.now(), UTC)
+        return verify.verify(instance.backend, headers, raw, instance.webhook_secret, now)
+
+    async def _record(self, instance: InstanceKey, raw: bytes, received_at: datetime) -> HttpAnswer:
+        try:
+            if len(raw) <= INLINE_LIMIT:
+                delivery = parse(instance.backend, raw, instance.external_name)
+            else:
+                delivery = await asyncio.to_thread(parse, instance.backend, raw, instance.external_name)
+        except NotJson as error:
+            self._logger.warning(
+                "whatsapp_body_not_json", instance_id=instance.instance_id, size_bytes=len(raw)
+            )
+            return answers.error(public_codes.INVALID_JSON, message=str(error))
+        recorded = await self._core.record_delivery(
+            instance.instance_id, delivery, received_at, RECORD_SECONDS
+        )
+        return answers.ok({"success": True, "recorded": recorded.recorded, "duplicates": recorded.duplicates})
+
+    def _turn_away(self, request: HttpRequest, reason: str, public: PublicCode) -> HttpAnswer:
+        self._gate.refused(SURFACE, request.params["instance_id"], reason, request)
+        answer = answers.error(public)
+        return closing(answer) if request.has_body_to_close_on() else answer
