@@ -56,12 +56,10 @@ _PHONE: Final = (
     "The phone is not a possible number; write it in international form, for example +966500000000."
 )
 _PURPOSE: Final = (
-    "The message_purpose is missing or not allowed. Allowed are transactional, operational, support, internal_team "
-    "and authentication."
+    "The message_purpose is missing or not allowed. Allowed are transactional, operational, support, "
+    "internal_team and authentication."
 )
 _SUPPRESSED: Final = "This person opted out or is suppressed; the customer can write START / ابدأ to lift it."
-    "This person opted out or is suppressed; the customer can write START / ابدأ to lift an opt-out."
-)
 _WINDOW: Final = "The conversation window is closed: the person must have written, and not too long ago."
 _PAUSED: Final = "Sending is paused."
 _THROTTLED: Final = "Too many messages are waiting for their turn."
