@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from policycore.content.features import ContentFeatures, Tier, word_forms
+from policycore.content.features import (
+    CAPITALS,
+    EMOJIS,
+    EXCLAMATIONS,
+    SIMILAR,
+    ContentFeatures,
+    Tier,
+    word_forms,
+)
 from policycore.content.fold import EMOJI, LINK, MIXED, OTHER, PERCENT, PRICE, SHORT_LINK, fold, tokens
 
 ContentScorer = Callable[[str, int], "ContentScore"]
 """Text and number of similar recipients -> score."""
-
-CAPITALS, EMOJIS, SIMILAR = "capitals", "emoji", "similar_recipients"
-"""Measures that the data files grade in tiers."""
 
 _FEATURE = ""
 _ALONE = {PERCENT: "percentage", PRICE: "price", LINK: "link", SHORT_LINK: "short_link"}
@@ -81,6 +86,7 @@ class Scorer:
         measures = {
             SIMILAR: float(similar_recipients),
             EMOJIS: float(cut.count(EMOJI)),
+            EXCLAMATIONS: float(text.count("!")),
             CAPITALS: _capitals(text),
         }
         for tier in self._features.tiers:
@@ -92,7 +98,7 @@ class Scorer:
             found.setdefault(tier.feature, tier.points)
 
     def _combine(self, found: dict[str, int]) -> None:
-        present = found.keys() & self._features.points.keys()
+        present = frozenset(found)
         for combination in self._features.combinations:
             if all(not group.isdisjoint(present) for group in combination.needs):
                 found[combination.name] = combination.points
