@@ -82,7 +82,7 @@ class PostgresServer:
     """
 
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, str]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._user = _NOBODY if os.geteuid() == 0 else None
         self._binaries = _readable_binaries(folder)
         self._data = folder / "data"
@@ -110,7 +110,7 @@ class PostgresServer:
         ]
         done = subprocess.run(
             command,
-            cwd=self._folder,
+            cwd=self.folder,
             capture_output=True,
             text=True,
             user=self._user,
@@ -159,7 +159,7 @@ class PostgresServer:
         options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         return ServerProcess(
             [str(self._binaries / "postgres"), "-D", str(self._data), *options],
-            folder=self._folder,
+            folder=self.folder,
             stop_signal=signal.SIGINT,
             user=self._user,
         )

@@ -33,7 +33,7 @@ class RedisServer:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._process: ServerProcess | None = None
         self.port = 0
 
@@ -68,10 +68,10 @@ class RedisServer:
 
     def _new_process(self, port: int) -> ServerProcess:
         command = [
-            *(_program(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self._folder)),
+            *(_program(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
         ]
-        return ServerProcess(command, folder=self._folder, stop_signal=signal.SIGTERM)
+        return ServerProcess(command, folder=self.folder, stop_signal=signal.SIGTERM)
 
     def _running_process(self) -> ServerProcess:
         if self._process is None:
