@@ -15,16 +15,16 @@ from policycore.registry.ports import RegistryRows, RegistryStore
 from policycore.registry.rights import Identity
 from policycore.registry.rows import PersonKey, SuppressionRow, SuppressionSource
 
-_GUARDED_FOR = timedelta(minutes=5)
 # Longer than any permit lives: what was allowed before the entry is stopped at the socket.
+_GUARDED_FOR = timedelta(minutes=5)
 
+# Entries that are the person's own will, which nobody lifts without evidence of another.
 _OWN_WISH = frozenset({SuppressionSource.PERSON, SuppressionSource.WHATSAPP})
-"""Entries that are the person's own will, which nobody lifts without evidence of another."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuppressionView:
-    """An entry with whom it is about. `asked_back`: the person wrote an ambiguous word and has not answered."""
+    """An entry with whom it is about. `asked_back`: they wrote an ambiguous word and have not answered."""
 
     row: SuppressionRow
     person: PersonKey
