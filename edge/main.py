@@ -26,7 +26,7 @@ from edge.api.system import SystemState
 from edge.app import Routes, create_app
 from edge.clients.policycore import PolicyCore
 from edge.credential_feed import CredentialFeed
-from edge.credentials import CredentialCache
+from edge.credentials import CUT_OFF_SECONDS, CredentialCache
 from edge.errors import SettingsError
 from edge.gate import Gate
 from edge.metrics import EdgeMetrics
@@ -52,10 +52,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = None) -> None:
-    """Serves until `stop` is set, then finishes what is under way. Raises OSError if it cannot listen."""
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Ready | None = None,
+    cut_off_seconds: float = CUT_OFF_SECONDS,
+) -> None:
+    """Serves until `stop` is set, then finishes what is under way. Raises OSError if it cannot listen.
+
+    `cut_off_seconds` is how long callers are served on credentials that the policy core does not confirm.
+    """
     core = PolicyCore(settings.policycore_address, settings.token, jitter=_jitter)
-    cache = CredentialCache()
+    cache = CredentialCache(cut_off_seconds)
     refusals = RefusalLog()
     metrics = EdgeMetrics()
     feed = CredentialFeed(cache, core.watch_credentials, time.monotonic, _jitter)
