@@ -174,12 +174,12 @@ class DecisionTransaction(Protocol):
     async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
         """Windows and suppressions of persons, whose rows are locked until the transaction ends."""
 
-    async def cool_downs(
-        self, keys: Sequence[tuple[str, int, str]]
-    ) -> dict[tuple[str, int, str], datetime]:
+    async def cool_downs(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], datetime]:
         """Until when (integration id, event type, person id) is cooling down."""
 
-    async def text_spread(self, keys: Sequence[tuple[str, bytes]], since: datetime) -> dict[tuple[str, bytes], int]:
+    async def text_spread(
+        self, keys: Sequence[tuple[str, bytes]], since: datetime
+    ) -> dict[tuple[str, bytes], int]:
         """To how many persons an account sent each text since then."""
 
     async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
@@ -206,3 +206,6 @@ class DecisionLedger(Protocol):
 
     async def free_claim(self, digest: bytes) -> None:
         """Forgets a signature, after a request that was answered 503."""
+
+    async def claim(self, digest: bytes, expires_at: datetime) -> bool:
+        """Claims a signature by itself; False if it was claimed before."""

@@ -17,11 +17,8 @@ MAX_TEXT_CHARACTERS = 64
 MAX_DIGITS = 15
 """ITU-T E.164, section 6: country code and national number together."""
 
+# National numbers this long begin with a trunk zero nearly everywhere; without it they are international.
 _FEWEST_DIGITS_WITH_COUNTRY_CODE = 11
-# National numbers this long begin with a trunk zero nearly everywhere; without it they are international
-# ones. A form
-# decoder that turned the plus sign into a space leaves that space at the front.
-
 _CLEAN_SAUDI_MOBILE = re.compile(r"\+9665[0-9]{8}", re.ASCII)
 _INVISIBLE = frozenset(
     "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -54,6 +51,7 @@ def _normalize(text: str, country: str | None) -> str | None:
     digits, international = cleaned
     if international or country is None:
         return _international(digits)
+    # A form decoder that turned the plus sign into a space leaves that space at the front.
     lost_plus = text[:1] == " " or (len(digits) >= _FEWEST_DIGITS_WITH_COUNTRY_CODE and digits[0] != "0")
     if lost_plus and (number := _parse("+" + digits, None)) and phonenumbers.is_valid_number(number):
         return _format(number)

@@ -105,9 +105,7 @@ class SqlDecisionTransaction:
         window_rows: dict[str, list[WindowRow]] = {}
         for row in await self.connection.execute(select(windows).where(windows.c.person_id.in_(wanted))):
             window_rows.setdefault(row.person_id, []).append(
-                WindowRow(
-                    row.instance_id, row.last_inbound_at, row.conversation_id, row.closed_by_backend_at
-                )
+                WindowRow(row.instance_id, row.last_inbound_at, row.conversation_id, row.closed_by_backend_at)
             )
         blocked = await self._suppressions(wanted)
         return {
@@ -127,9 +125,7 @@ class SqlDecisionTransaction:
                 found[row.person_id] = SuppressionFact(row.id, row.source, row.scope, row.created_at)
         return found
 
-    async def cool_downs(
-        self, keys: Sequence[tuple[str, int, str]]
-    ) -> dict[tuple[str, int, str], datetime]:
+    async def cool_downs(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], datetime]:
         if not keys:
             return {}
         table = cool_downs
@@ -155,9 +151,7 @@ class SqlDecisionTransaction:
         )
         return {(row[0], row[1]): row[2] for row in rows}
 
-    async def quota_used(
-        self, keys: Sequence[tuple[str, str]], *, lock: bool
-    ) -> dict[tuple[str, str], int]:
+    async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
         wanted = sorted(set(keys))
         if not wanted:
             return {}
@@ -192,7 +186,7 @@ class SqlDecisionTransaction:
             rows = [{"digest": digest, "expires_at": until} for digest, until in dict(writes.claims).items()]
             await self.connection.execute(insert(signature_claims), rows)
         if writes.decisions:
-            await self.connection.execute(insert(decisions), [_decision_row(d) for d in writes.decisions])
+            await self.connection.execute(insert(decisions), [decision_row(d) for d in writes.decisions])
         await insert_messages(self.connection, writes.messages)
         if writes.keys:
             await self._write_keys(writes)
@@ -296,6 +290,16 @@ class SqlDecisionLedger:
         async with self._database.transaction() as connection:
             await connection.execute(delete(signature_claims).where(signature_claims.c.digest == digest))
 
+    async def claim(self, digest: bytes, expires_at: datetime) -> bool:
+        async with self._database.transaction() as connection:
+            statement = (
+                upsert(connection, signature_claims)
+                .values(digest=digest, expires_at=expires_at)
+                .on_conflict_do_nothing()
+                .returning(signature_claims.c.digest)
+            )
+            return (await connection.execute(statement)).first() is not None
+
 
 async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], int]) -> None:
     """Adds to (or, with negative numbers, gives back to) the counts of (account id, period)."""
@@ -324,7 +328,8 @@ async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, 
     return range(highest + 1, highest + 1 + count)
 
 
-def _decision_row(new: NewDecision) -> dict[str, Any]:
+def decision_row(new: NewDecision) -> dict[str, Any]:
+    """A row of the policy log."""
     decision = new.decision
     return {
         "log_id": new.log_id,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from policycore.ledger import MessageView
 from policycore.model import Finding
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
@@ -62,3 +63,11 @@ def _from_plain(plain: dict[str, Any]) -> Finding:
         passes_at=datetime.fromisoformat(passes_at) if passes_at else None,
         facts=plain.get("facts", {}),
     )
+
+
+_decode_view = msgspec.json.Decoder(MessageView).decode
+
+
+def decode_view(text: str) -> MessageView:
+    """A message as it was written into the event stream."""
+    return _decode_view(text)

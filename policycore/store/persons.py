@@ -131,18 +131,14 @@ async def join_persons(connection: AsyncConnection, survivor: str, other: str) -
         here = (windows.c.instance_id == row.instance_id, windows.c.person_id == survivor)
         if row.instance_id in kept:
             await connection.execute(
-                delete(windows).where(
-                    windows.c.instance_id == row.instance_id, windows.c.person_id == other
-                )
+                delete(windows).where(windows.c.instance_id == row.instance_id, windows.c.person_id == other)
             )
             if row.last_inbound_at > kept[row.instance_id]:
                 await connection.execute(
                     update(windows).where(*here).values(last_inbound_at=row.last_inbound_at)
                 )
     for table in (identities, windows, suppressions, messages, conversation_bindings):
-        await connection.execute(
-            update(table).where(table.c.person_id == other).values(person_id=survivor)
-        )
+        await connection.execute(update(table).where(table.c.person_id == other).values(person_id=survivor))
     await _move_cool_downs(connection, survivor, other)
     await connection.execute(delete(clarifications).where(clarifications.c.person_id == other))
     await connection.execute(update(persons).where(persons.c.id == other).values(merged_into=survivor))

@@ -1,6 +1,5 @@
 """A request to decide, and what came of it, as the use cases pass them around."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,10 +22,7 @@ class SubmitCommand:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A committed decision. `outcome` is set when a message was handed out: it answers with the settled message.
-
-    `log_id` is 0 if nothing was written (validate only, or turned away before deciding).
-    """
+    """A committed decision. `log_id` is 0 if nothing was written (validate only, or turned away before deciding)."""
 
     decision_id: str
     log_id: int
@@ -35,4 +31,3 @@ class Decided:
     event_type: EventType
     message: MessageView | None = None
     duplicate: bool = False
-    outcome: "asyncio.Future[MessageView] | None" = None

@@ -82,12 +82,14 @@ class BatchDecider:
         checks: Sequence[NamedCheck],
         clock: Callable[[], datetime],
         random_bytes: RandomBytes,
+        senders_available: Callable[[], bool],
     ) -> None:
         self._ledger = ledger
         self._counters = counters
         self._checks = checks
         self._clock = clock
         self._random = random_bytes
+        self._senders_available = senders_available
 
     async def __call__(self, commands: Sequence[SubmitCommand]) -> BatchResult:
         """Decides and commits. Turns that were reserved are given back if the transaction fails."""
@@ -156,6 +158,9 @@ class BatchDecider:
         draft.facts, draft.instance = facts_of(
             item, found, transaction.snapshot, now, clock_offset_seconds=offset
         )
+        if not self._senders_available():
+            # Nobody could carry the message: that is a "not now", and nothing may be promised.
+            draft.facts = replace(draft.facts, unreadable=frozenset({CheckName.INSTANCE.name}))
         draft.decision = decide(item.intent, draft.facts, item.account.rules, now, self._checks)
         if not draft.sends or draft.instance is None:
             return
@@ -453,5 +458,3 @@ def turned_away(
         explanation=finding.explanation,
     )
     return Decided("", 0, now, decision, event_type)
-
-

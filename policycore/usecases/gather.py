@@ -64,11 +64,15 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
         }
         intent = replace(intent, text=render(template.text, values), purpose_text=template.purpose)
     folded = " ".join(intent.text.split())
-    digest = sha256(folded.encode("utf-8", "replace")).digest() if len(folded) >= SPREAD_MIN_CHARACTERS else None
+    digest = (
+        sha256(folded.encode("utf-8", "replace")).digest() if len(folded) >= SPREAD_MIN_CHARACTERS else None
+    )
     # A template is the same text to many by design; the agents' own words are what is compared.
     if intent.event_type in TEMPLATED:
         digest = None
-    return Prepared(command, intent, account, integration, template, phone, periods(now, account.zone), digest)
+    return Prepared(
+        command, intent, account, integration, template, phone, periods(now, account.zone), digest
+    )
 
 
 async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) -> Gathered:

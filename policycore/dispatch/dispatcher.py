@@ -1,0 +1,250 @@
+"""Carries allowed messages to the senders and their outcomes back, and finds what a dead process left behind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from policycore.dispatch.consequences import add_consequences, turns_to_skip
+from policycore.errors import PolicyCoreError
+from policycore.event_ledger import EventLedger, EventWrites, Settlement, StrandedMessage
+from policycore.ids import RandomBytes
+from policycore.inbound import InboundEvent, Receipt, ReceiptKind
+from policycore.ledger import MessageView, NewMessage
+from policycore.ports import AttemptOutcome, Counters, LateReceipt, OutboundMessage, Outcome, Senders
+from policycore.registry.snapshot import Snapshot
+from policycore.usecases.bodies import STATUS_UPDATED, status_body
+from policycore.usecases.deliveries import deliveries_for
+from policycore.usecases.group_commit import GroupCommit
+from policycore.usecases.record_events import Report
+
+_log = structlog.get_logger(__name__)
+
+OVERDUE_SECONDS = 5.0
+"""A waiting message this long past its turn has lost its process."""
+
+LOST_SECONDS = 90.0
+"""A message handed out this long ago and not settled has lost its process; an attempt ends within 35 s."""
+
+_RECEIPT_KINDS = {
+    "sent": ReceiptKind.SENT,
+    "delivered": ReceiptKind.DELIVERED,
+    "read": ReceiptKind.READ,
+    "failed": ReceiptKind.FAILED,
+}
+
+
+class Dispatcher:
+    """One process's messages under way. Every message it was given ends in a settlement, or is found by a
+    sweep.
+    """
+
+    def __init__(
+        self,
+        ledger: EventLedger,
+        senders: Senders,
+        counters: Counters,
+        snapshot: Callable[[], Snapshot],
+        clock: Callable[[], datetime],
+        random_bytes: RandomBytes,
+        *,
+        deliveries_waiting: Callable[[], None],
+        states_changed: Callable[[], None],
+        opted_out: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._senders = senders
+        self._counters = counters
+        self._snapshot = snapshot
+        self._clock = clock
+        self._random = random_bytes
+        self._deliveries_waiting = deliveries_waiting
+        self._states_changed = states_changed
+        self._opted_out = opted_out
+        self._open: dict[str, asyncio.Future[MessageView]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
+            self._settle_batch, max_batch=128, max_waiting=100_000
+        )
+        self._handing_out: GroupCommit[str, bool] = GroupCommit(
+            self._hand_out_batch, max_batch=128, max_waiting=100_000
+        )
+        self.record: Callable[[Report], Awaitable[object]] | None = None
+
+    # --- sending --------------------------------------------------------------------------------------------
+
+    def outcome(self, message_id: str) -> "asyncio.Future[MessageView] | None":
+        """The outcome of a message this process works on."""
+        return self._open.get(message_id)
+
+    def send(self, message: NewMessage) -> None:
+        """Takes a committed message: at once if it is handed out, else when its turn comes."""
+        if message.message_id in self._open:
+            return
+        self._open[message.message_id] = asyncio.get_running_loop().create_future()
+        self._spawn(self._carry(message))
+
+    async def _carry(self, message: NewMessage) -> None:
+        future = self._open[message.message_id]
+        try:
+            view = await self._attempt_in_turn(message)
+            if view is not None and not future.done():
+                future.set_result(view)
+        except Exception as error:
+            _log.error("dispatch.stranded", message_id=message.message_id, error=type(error).__name__)
+        finally:
+            self._open.pop(message.message_id, None)
+            future.cancel()
+
+    async def _attempt_in_turn(self, message: NewMessage) -> MessageView | None:
+        """Attempts a message until a sender has had it; returns None if another process has it."""
+        waiting = message.state.name == "WAITING"
+        turn = message.send_after
+        while True:
+            if waiting:
+                await asyncio.sleep(max(0.0, (turn - self._clock()).total_seconds()))
+                if not await self._handing_out.do(message.message_id):
+                    return None
+            outcome = await self._attempt(message)
+            view = await self._settling.do(Settlement(message.message_id, outcome))
+            if view.state.name != "WAITING":
+                self._schedule_receipts(message, view, outcome.receipts)
+                return view
+            waiting, turn = True, self._clock() + timedelta(seconds=1)
+
+    async def _attempt(self, message: NewMessage) -> AttemptOutcome:
+        instance = self._snapshot().instances.get(message.instance_id)
+        if instance is None:
+            return AttemptOutcome(Outcome.REJECTED, "instance_removed", "The instance was removed.")
+        if self._clock() >= message.not_after:
+            return AttemptOutcome(Outcome.NOT_ATTEMPTED, "too_late", "It was too late to send this message.")
+        return await self._senders.deliver(_outbound(message), instance)
+
+    # --- settling -------------------------------------------------------------------------------------------
+
+    async def _settle_batch(self, settlements: Sequence[Settlement]) -> list[MessageView]:
+        async with self._ledger.begin() as transaction:
+            views = await transaction.settle(settlements)
+            writes = EventWrites()
+            for settlement in settlements:
+                view = views[settlement.message_id]
+                self._tell(view, transaction.snapshot, writes)
+                add_consequences(settlement.outcome, view, writes, transaction.now, self._random)
+            await transaction.write(writes)
+        if writes.deliveries:
+            self._deliveries_waiting()
+        if writes.states or writes.pauses:
+            self._states_changed()
+        for suppression in writes.suppressions:
+            if suppression.scope == "all":
+                self._opted_out(suppression.person_id)
+        await self._slow_down(settlements, views)
+        return [views[settlement.message_id] for settlement in settlements]
+
+    def _tell(self, view: MessageView, snapshot: Snapshot, writes: EventWrites) -> None:
+        if view.state.name == "WAITING":
+            return
+        writes.events.append((STATUS_UPDATED, view))
+        instance = snapshot.instances.get(view.instance_id)
+        if instance is not None:
+            body = status_body(view, instance.name)
+            writes.deliveries.extend(
+                deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, self._random)
+            )
+
+    async def _slow_down(self, settlements: Sequence[Settlement], views: dict[str, MessageView]) -> None:
+        """A back end that says "too fast" moves the next turns of its instance, or of the one pair, away."""
+        for settlement in settlements:
+            view = views[settlement.message_id]
+            instance = self._snapshot().instances.get(view.instance_id)
+            turns = turns_to_skip(settlement.outcome, view, instance) if instance else []
+            if turns:
+                await self._counters.reserve_turns(turns)
+
+    async def _hand_out_batch(self, message_ids: Sequence[str]) -> list[bool]:
+        async with self._ledger.begin() as transaction:
+            mine = await transaction.hand_out(message_ids)
+        return [message_id in mine for message_id in message_ids]
+
+    def _schedule_receipts(
+        self, message: NewMessage, view: MessageView, receipts: Sequence[LateReceipt]
+    ) -> None:
+        for receipt in receipts:
+            self._spawn(self._late_receipt(message, view.external_message_id, receipt))
+
+    async def _late_receipt(self, message: NewMessage, external_id: str, receipt: LateReceipt) -> None:
+        await asyncio.sleep(receipt.after_seconds)
+        if self.record is None:
+            return
+        report = Receipt(
+            external_id, _RECEIPT_KINDS[receipt.kind], receipt.error_code, correlation_id=message.message_id
+        )
+        event = InboundEvent(f"{message.message_id}:{receipt.kind}", report, provider_time=self._clock())
+        try:
+            await self.record(Report(message.instance_id, (event,), self._clock()))
+        except PolicyCoreError as error:
+            _log.warning("dispatch.receipt_lost", message_id=message.message_id, error=error.reason)
+
+    # --- sweeping -------------------------------------------------------------------------------------------
+
+    async def sweep(self) -> int:
+        """Takes up what a dead process left: sends what is fresh and was not handed out, settles the rest."""
+        found = await self._ledger.find_stranded(overdue_seconds=OVERDUE_SECONDS, lost_seconds=LOST_SECONDS)
+        stranded = [each for each in found if each.message.message_id not in self._open]
+        for each in stranded:
+            await self._take_up(each)
+        return len(stranded)
+
+    async def _take_up(self, stranded: StrandedMessage) -> None:
+        message = stranded.message
+        if stranded.handed_out:
+            outcome = AttemptOutcome(
+                Outcome.UNKNOWN, "process_lost", "The process that had this message handed out ended."
+            )
+        elif self._clock() < message.not_after and self._senders.available():
+            self.send(message)
+            return
+        elif self._clock() < message.not_after:
+            return
+        else:
+            outcome = AttemptOutcome(
+                Outcome.NOT_ATTEMPTED, "too_late", "It was too late to send this message."
+            )
+        _log.info("dispatch.taken_up", message_id=message.message_id, code=outcome.code)
+        await self._settling.do(Settlement(message.message_id, outcome))
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Waits for messages under way; those still waiting for their turn after `seconds` stay for the next
+        process.
+        """
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+
+
+def _outbound(message: NewMessage) -> OutboundMessage:
+    return OutboundMessage(
+        message_id=message.message_id,
+        account_id=message.account_id,
+        instance_id=message.instance_id,
+        integration_id=message.integration_id,
+        person_id=message.person_id,
+        phone=message.phone,
+        lid=message.lid,
+        bsuid=message.bsuid,
+        text=message.text,
+        purpose=message.purpose,
+        decided_at=message.created_at,
+        not_after=message.not_after,
+        send_after=message.send_after,
+        confirms_opt_out=message.confirms_opt_out,
+    )

@@ -1,0 +1,113 @@
+"""Composition root of the policy core: reads settings, builds objects, serves until told to stop."""
+
+import asyncio
+import gc
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy.exc import SQLAlchemyError
+
+from policycore.assembly import PolicyCore, assemble
+from policycore.logs import configure_logs
+from policycore.settings import Settings, SettingsError, read_settings
+
+DRAIN_SECONDS = 10.0
+SWEEP_SECONDS = 5.0
+CLEAN_EVERY = 12
+"""Expired rows are removed at every twelfth sweep: once a minute."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] | None = None) -> None:
+    """Serves until `stop` is set, then finishes what is under way, for at most 10 s.
+
+    `ready` is called with `host:port` once calls are answered. Raises OSError if an address is taken, and SQLAlchemy's
+    errors if the database cannot be read.
+    """
+    log = structlog.get_logger("policycore")
+    core = await assemble(settings, clock=_now, monotonic=time.monotonic, random_bytes=secrets.token_bytes)
+    metrics = None
+    if settings.metrics_listen:
+        host, _, port = settings.metrics_listen.rpartition(":")
+        metrics = start_http_server(int(port), host.strip("[]"), core.metrics.registry)
+    try:
+        await core.start()
+        address = await core.server.start(settings.listen)
+        log.info("serving", address=address)
+        if ready is not None:
+            ready(address)
+        keeper = asyncio.create_task(_keep_house(core))
+        await stop.wait()
+        keeper.cancel()
+        log.info("stopping")
+        await core.server.say(serving=False)
+        await core.drain(DRAIN_SECONDS)
+    finally:
+        await core.close()
+        if metrics is not None:
+            metrics[0].shutdown()
+            metrics[0].server_close()
+
+
+async def _keep_house(core: PolicyCore) -> None:
+    """Takes up what dead processes left, and removes what has expired."""
+    log = structlog.get_logger("policycore")
+    rounds = 0
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        rounds += 1
+        core.observe()
+        try:
+            taken_up = await core.dispatcher.sweep()
+            if taken_up:
+                log.info("sweep.taken_up", messages=taken_up)
+            if rounds % CLEAN_EVERY == 0:
+                await core.events.sweep()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("sweep.failed", error=type(error).__name__)
+
+
+def _tune_collector() -> None:
+    """Everything built so far lives as long as the process; what follows is mostly short-lived."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await serve(settings, stop, lambda _: _tune_collector())
+
+
+def main(environ: Mapping[str, str] | None = None) -> int:
+    """Runs the policy core; returns the exit code: 0 stopped, 1 failed, 2 wrong settings."""
+    try:
+        settings = read_settings(os.environ if environ is None else environ)
+    except SettingsError as error:
+        sys.stderr.write(f"policycore: {error}\n")
+        return 2
+    configure_logs(settings.log_level)
+    try:
+        uvloop.run(_run(settings))
+    except OSError as error:
+        sys.stderr.write(f"policycore: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

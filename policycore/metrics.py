@@ -1,0 +1,36 @@
+"""What the policy core counts: decisions, outcomes, batches, what waits."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """Counters of one process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = Counter(
+            "hubgate_decisions_total",
+            "Decisions by verdict and reason.",
+            ("verdict", "reason"),
+            registry=self.registry,
+        )
+        self.submit_seconds = Histogram(
+            "hubgate_submit_seconds",
+            "Time from a request's arrival at the policy core to its answer.",
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8),
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "hubgate_inbound_events_total",
+            "Inbound events by whether they were new.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.configuration_age = Gauge(
+            "hubgate_configuration_age_seconds",
+            "Seconds since the configuration was last known to be the newest.",
+            registry=self.registry,
+        )
+        self.senders_available = Gauge(
+            "hubgate_sender_available", "1 if a sender takes work now, else 0.", registry=self.registry
+        )

@@ -1,0 +1,209 @@
+"""Decisions, messages and requests: wire <-> model, and nothing else."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2
+
+from policycore.errors import Malformed, NotFound
+from policycore.ledger import MessageView
+from policycore.model import Decision, EventType, Finding, Intent, Source
+from policycore.phone import mask_phone
+from policycore.reasons import Verdict
+from policycore.registry.rights import CallerKind, Identity
+from policycore.registry.snapshot import Snapshot
+from policycore.rpc.times import to_datetime, to_duration, to_timestamp
+from policycore.usecases.command import Decided, SubmitCommand
+
+_MAX_KEY_CHARACTERS = 200
+
+
+def finding_to_wire(finding: Finding) -> decision_pb2.Finding:
+    """One finding."""
+    wire = decision_pb2.Finding(
+        check=finding.check.value,  # type: ignore[arg-type]
+        verdict=finding.verdict.value,  # type: ignore[arg-type]
+        reason=finding.reason.value,  # type: ignore[arg-type]
+        explanation=finding.explanation,
+        shadow=finding.shadow,
+        facts=dict(finding.facts),
+    )
+    if finding.limit is not None:
+        wire.limit = finding.limit
+    if finding.used is not None:
+        wire.used = finding.used
+    if finding.passes_at is not None:
+        wire.passes_at.CopyFrom(to_timestamp(finding.passes_at))
+    return wire
+
+
+def decision_to_wire(
+    decision: Decision, decision_id: str, log_id: int, *, every_finding: bool
+) -> decision_pb2.Decision:
+    """A decision; without `every_finding` only the findings that do not simply allow."""
+    wire = decision_pb2.Decision(
+        decision_id=decision_id,
+        log_id=log_id,
+        verdict=decision.verdict.value,  # type: ignore[arg-type]
+        reason=decision.reason.value,  # type: ignore[arg-type]
+        action=decision.action.value,  # type: ignore[arg-type]
+        risk_score=decision.risk_score,
+        rules_version=decision.rules_version,
+        explanation=decision.explanation,
+    )
+    shown: Iterable[Finding] = decision.findings
+    if not every_finding:
+        shown = [f for f in decision.findings if f.verdict is not Verdict.ALLOW or f.shadow]
+    wire.findings.extend(finding_to_wire(finding) for finding in shown)
+    if decision.retry_after_seconds is not None:
+        wire.retry_after.CopyFrom(to_duration(decision.retry_after_seconds))
+    return wire
+
+
+def message_to_wire(view: MessageView, *, reveal: bool) -> events_pb2.Message:
+    """A message; without `reveal` its text is left out and its number masked."""
+    event_type = policy_service_pb2.EventType.Name(view.event_type) if view.event_type else ""  # type: ignore[arg-type]
+    return events_pb2.Message(
+        message_id=view.message_id,
+        account_id=view.account_id,
+        instance_id=view.instance_id,
+        integration_id=view.integration_id or "",
+        conversation_id=view.conversation_id,
+        person=events_pb2.PersonRef(
+            phone=view.phone if reveal or not view.phone else mask_phone(view.phone),
+            lid=view.lid if reveal else "",
+            business_scoped_id=view.bsuid if reveal else "",
+        ),
+        outbound=view.outbound,
+        state=int(view.state),  # type: ignore[arg-type]
+        external_message_id=view.external_message_id,
+        text=view.text if reveal else "",
+        created_at=to_timestamp(view.created_at),
+        updated_at=to_timestamp(view.updated_at),
+        log_id=view.log_id,
+        error_code=view.error_code,
+        error_text=view.error_text,
+        event_type=event_type.removeprefix("EVENT_TYPE_").lower(),
+        kind=view.kind,  # type: ignore[arg-type]
+    )
+
+
+def answer_to_wire(decided: Decided) -> policy_service_pb2.SubmitResponse:
+    """The answer to one request."""
+    wire = policy_service_pb2.SubmitResponse(
+        decision=decision_to_wire(
+            decided.decision, decided.decision_id, decided.log_id, every_finding=False
+        ),
+        duplicate=decided.duplicate,
+        event_type=int(decided.event_type),  # type: ignore[arg-type]
+    )
+    wire.decision.decided_at.CopyFrom(to_timestamp(decided.decided_at))
+    if decided.message is not None:
+        wire.message.CopyFrom(message_to_wire(decided.message, reveal=False))
+    return wire
+
+
+def command_from_wire(
+    request: policy_service_pb2.SubmitRequest, identity: Identity, snapshot: Snapshot
+) -> tuple[SubmitCommand, int | None]:
+    """A request to decide, and its webhook's requests per minute (None if it came through no webhook).
+
+    Raises Malformed, NotFound, or NotPermittedError if the caller may not act for the account.
+    """
+    origin = request.WhichOneof("origin")
+    limit: int | None = None
+    test_key = False
+    if origin is not None and identity.kind is not CallerKind.EDGE:
+        raise Malformed("origin", "only the edge speaks for integrations and API keys.")
+    if origin == "integration_id":
+        integration = snapshot.integrations.get(request.integration_id)
+        if integration is None:
+            raise NotFound(f"integration {request.integration_id[:64]!r}")
+        account_id, source, limit = integration.account_id, Source.THREECX, integration.requests_per_minute
+        scope = f"int:{integration.integration_id}"
+    elif origin == "api_key_id":
+        key = snapshot.api_keys.get(request.api_key_id)
+        if key is None:
+            raise NotFound(f"API key {request.api_key_id[:64]!r}")
+        account_id, source, test_key, scope = key.account_id, Source.SEND_API, key.test, f"api:{key.account_id}"
+    else:
+        account_id, source = _service_account(request, identity, snapshot), Source.SERVICE
+        scope = f"svc:{identity.token_id or identity.name}"
+    identity.require_account(account_id)
+    intent = _intent(request, account_id, source, identity.name, test_key)
+    return _command(request, intent, scope), limit
+
+
+def _service_account(
+    request: policy_service_pb2.SubmitRequest, identity: Identity, snapshot: Snapshot
+) -> str:
+    account_id = request.account_id
+    if not account_id and not identity.every_account and len(identity.account_ids) == 1:
+        account_id = next(iter(identity.account_ids))
+    if not account_id:
+        raise Malformed("account_id", "is required for a caller that may act for several accounts.")
+    identity.require_account(account_id)
+    if account_id not in snapshot.accounts:
+        raise NotFound(f"account {account_id[:64]!r}")
+    return account_id
+
+
+def _intent(
+    request: policy_service_pb2.SubmitRequest, account_id: str, source: Source, caller: str, test_key: bool
+) -> Intent:
+    event_type = request.event_type
+    if source is not Source.THREECX and not event_type and not request.event_type_text:
+        event_type = policy_service_pb2.EVENT_TYPE_OUTBOUND_MESSAGE
+    try:
+        known = EventType(event_type)
+    except ValueError:
+        known = EventType.UNSUPPORTED
+    return Intent(
+        account_id=account_id,
+        source=source,
+        caller=caller,
+        event_type=known,
+        event_type_text=_clean(request.event_type_text[:64]),
+        integration_id=request.integration_id or None,
+        api_key_id=request.api_key_id or None,
+        test_key=test_key,
+        phone_text=_clean(request.phone),
+        text=_clean(request.text),
+        purpose_text=_clean(request.purpose),
+        conversation_id=_clean(request.conversation_id[:200]),
+        agent_extension=_clean(request.agent_extension[:64]),
+        queue=_clean(request.queue[:64]),
+        call_time=_clean(request.call_time[:64]),
+        instance_ref=_clean(request.instance[:200]),
+    )
+
+
+def _clean(text: str) -> str:
+    """Text without NUL, which no message can carry and PostgreSQL cannot keep."""
+    return text.replace("\x00", "")
+
+
+def _command(request: policy_service_pb2.SubmitRequest, intent: Intent, scope: str) -> SubmitCommand:
+    key = request.idempotency_key or (f"request:{request.request_id}" if request.request_id else "")
+    if len(key) > _MAX_KEY_CHARACTERS:
+        raise Malformed("idempotency_key", f"has at most {_MAX_KEY_CHARACTERS} characters.")
+    claimed = request.HasField("signature")
+    return SubmitCommand(
+        intent=intent,
+        key_scope=scope if key else "",
+        key=key,
+        body_digest=(request.body_digest or _digest(request)) if key else b"",
+        claim=request.signature.digest if claimed else b"",
+        claim_expires_at=to_datetime(request.signature.expires_at) if claimed else None,
+        validate_only=request.validate_only,
+    )
+
+
+def _digest(request: policy_service_pb2.SubmitRequest) -> bytes:
+    """What tells two requests of an internal service apart; the request id is the key itself."""
+    copy = policy_service_pb2.SubmitRequest()
+    copy.CopyFrom(request)
+    copy.ClearField("request_id")
+    copy.ClearField("idempotency_key")
+    copy.ClearField("validate_only")
+    return sha256(copy.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,226 @@
+"""The servicer of PolicyService: identity, conversion, use case; nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hubgate.policy.v1 import policy_service_pb2 as pb
+from hubgate.policy.v1 import policy_service_pb2_grpc
+
+from policycore.errors import Malformed, NotFound, Unavailable
+from policycore.metrics import Metrics
+from policycore.registry.errors import NotPermittedError
+from policycore.registry.rights import CallerKind, Identity
+from policycore.registry.snapshot import Snapshot
+from policycore.rpc.convert import answer_to_wire, command_from_wire, message_to_wire
+from policycore.rpc.convert_events import report_from_wire
+from policycore.rpc.convert_log import event_to_wire, record_to_wire
+from policycore.rpc.credentials import credentials_to_wire
+from policycore.rpc.failures import answering
+from policycore.rpc.identity import current_identity
+from policycore.rpc.submit_stream import serve_items
+from policycore.rpc.times import to_datetime, to_duration
+from policycore.store.config_cache import ConfigCache
+from policycore.store.engine import Database
+from policycore.store.events import read_events
+from policycore.store.log_queries import read_decision
+from policycore.store.message_queries import find_message
+from policycore.store.usage import RefusalCount, record_usage
+from policycore.usecases.record_events import EventRecorder
+from policycore.usecases.submit import Submitter
+
+HEARTBEAT_SECONDS = 1.0
+EVENT_HEARTBEAT_SECONDS = 10.0
+_EVENT_POLL_SECONDS = 0.25
+_EVENT_PAGE = 200
+_STALE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUseCases:
+    """What the servicer calls."""
+
+    database: Database
+    config: ConfigCache
+    submitter: Submitter
+    recorder: EventRecorder
+    metrics: Metrics
+    monotonic: Callable[[], float]
+
+
+class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
+    """See `policy_service.proto`; every method says there what it does."""
+
+    def __init__(self, use_cases: PolicyUseCases) -> None:
+        self._use = use_cases
+
+    # --- submitting ----------------------------------------------------------------------------------------------
+
+    async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitResponse:
+        async with answering(context):
+            remaining = context.time_remaining()
+            return await self._submit(request, current_identity(), 10.0 if remaining is None else remaining)
+        raise AssertionError("answering always ends the call")
+
+    async def SubmitStream(
+        self, request_iterator: AsyncIterator[pb.SubmitStreamRequest], context: Any
+    ) -> AsyncIterator[pb.SubmitStreamResponse]:
+        identity = current_identity()
+
+        async def submit(request: pb.SubmitRequest, timeout: float) -> pb.SubmitResponse:
+            return await self._submit(request, identity, timeout)
+
+        async for answers in serve_items(request_iterator, submit):
+            yield answers
+
+    async def _submit(
+        self, request: pb.SubmitRequest, identity: Identity, timeout_seconds: float
+    ) -> pb.SubmitResponse:
+        if not identity.may_submit_for_real and not request.validate_only:
+            raise NotPermittedError("An administrator's token may only validate; nothing was sent.")
+        command, limit = command_from_wire(request, identity, self._use.config.current())
+        started = self._use.monotonic()
+        # What is left after the answer has travelled back; the outcome may take what remains.
+        decided = await self._use.submitter.submit(
+            command, requests_per_minute=limit, timeout_seconds=timeout_seconds - 0.25
+        )
+        self._use.metrics.submit_seconds.observe(self._use.monotonic() - started)
+        decision = decided.decision
+        self._use.metrics.decisions.labels(decision.verdict.name, decision.reason.name).inc()
+        return answer_to_wire(decided)
+
+    async def AdmitRequest(self, request: pb.AdmitRequestRequest, context: Any) -> pb.AdmitRequestResponse:
+        async with answering(context):
+            integration = self._snapshot().integrations.get(request.integration_id)
+            if integration is None:
+                raise NotFound(f"integration {request.integration_id[:64]!r}")
+            claimed = request.HasField("signature")
+            reason, wait = await self._use.submitter.admit_malformed(
+                request.integration_id,
+                integration.requests_per_minute,
+                request.signature.digest if claimed else b"",
+                to_datetime(request.signature.expires_at) if claimed else None,
+            )
+            answer = pb.AdmitRequestResponse(reason=reason.value)  # type: ignore[arg-type]
+            if wait > 0:
+                answer.retry_after.CopyFrom(to_duration(wait))
+            return answer
+        raise AssertionError("answering always ends the call")
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    async def RecordEvents(self, request: pb.RecordEventsRequest, context: Any) -> pb.RecordEventsResponse:
+        async with answering(context):
+            recorded = await self._use.recorder.record(report_from_wire(request))
+            self._use.metrics.events.labels("new").inc(recorded.recorded)
+            self._use.metrics.events.labels("repeated").inc(recorded.duplicates)
+            return pb.RecordEventsResponse(
+                recorded=recorded.recorded,
+                duplicates=recorded.duplicates,
+                message_ids=recorded.message_ids,
+            )
+        raise AssertionError("answering always ends the call")
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:
+        async with answering(context):
+            async with self._use.database.reading() as connection:
+                record = await read_decision(
+                    connection, log_id=request.log_id or None, decision_id=request.decision_id or None
+                )
+            if record is None or not current_identity().may_act_for(record.account_id):
+                raise NotFound("There is no such decision.")
+            return pb.ExplainResponse(record=record_to_wire(record))
+        raise AssertionError("answering always ends the call")
+
+    async def GetMessage(self, request: pb.GetMessageRequest, context: Any) -> pb.GetMessageResponse:
+        async with answering(context):
+            identity = current_identity()
+            account_id = self._account_of(request, identity)
+            view = await find_message(self._use.database, account_id, request.message_id)
+            if view is None:
+                raise NotFound("There is no such message.")
+            return pb.GetMessageResponse(message=message_to_wire(view, reveal=identity.reveals))
+        raise AssertionError("answering always ends the call")
+
+    def _account_of(self, request: pb.GetMessageRequest, identity: Identity) -> str:
+        if request.api_key_id and identity.kind is CallerKind.EDGE:
+            key = self._snapshot().api_keys.get(request.api_key_id)
+            if key is None or key.revoked:
+                raise NotFound("There is no such message.")
+            return key.account_id
+        account_id = request.account_id
+        if not account_id and len(identity.account_ids) == 1 and not identity.every_account:
+            account_id = next(iter(identity.account_ids))
+        if not account_id:
+            raise Malformed("account_id", "is required for a caller that may act for several accounts.")
+        identity.require_account(account_id)
+        return account_id
+
+    async def WatchEvents(
+        self, request: pb.WatchEventsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchEventsResponse]:
+        async with answering(context):
+            identity = current_identity()
+            identity.require_account(request.account_id)
+            after, quiet_since = request.after_sequence, self._use.monotonic()
+            while True:
+                async with self._use.database.reading() as connection:
+                    rows = await read_events(
+                        connection, request.account_id, after, request.message_id, _EVENT_PAGE
+                    )
+                if rows:
+                    after, quiet_since = rows[-1].sequence, self._use.monotonic()
+                    events = [event_to_wire(row, reveal=identity.reveals) for row in rows]
+                    yield pb.WatchEventsResponse(events=events)
+                elif self._use.monotonic() - quiet_since >= EVENT_HEARTBEAT_SECONDS:
+                    quiet_since = self._use.monotonic()
+                    yield pb.WatchEventsResponse()
+                if len(rows) < _EVENT_PAGE:
+                    await asyncio.sleep(_EVENT_POLL_SECONDS)
+
+    # --- the edge's own ------------------------------------------------------------------------------------------
+
+    async def WatchCredentials(
+        self, request: pb.WatchCredentialsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchCredentialsResponse]:
+        async with answering(context):
+            sent: int | None = None
+            while True:
+                if self._use.config.age_seconds() > _STALE_SECONDS:
+                    raise Unavailable("The configuration cannot be read; credentials may be out of date.")
+                snapshot = self._snapshot()
+                if snapshot.version != sent:
+                    sent = snapshot.version
+                    yield credentials_to_wire(snapshot)
+                else:
+                    yield pb.WatchCredentialsResponse(version=snapshot.version)
+                await self._use.config.wait(HEARTBEAT_SECONDS)
+
+    async def RecordRefusals(
+        self, request: pb.RecordRefusalsRequest, context: Any
+    ) -> pb.RecordRefusalsResponse:
+        async with answering(context):
+            counts = [
+                RefusalCount(
+                    minute=to_datetime(each.minute),
+                    surface=each.surface[:32],
+                    target=each.target[:64].replace("\x00", ""),
+                    reason=each.reason[:64],
+                    source_address=each.source_address[:64],
+                    count=max(each.count, 0),
+                )
+                for each in request.refusals
+            ]
+            uses: list[tuple[str, datetime]] = [
+                (each.credential_id, to_datetime(each.used_at)) for each in request.uses
+            ]
+            await record_usage(self._use.database, counts, uses)
+            return pb.RecordRefusalsResponse()
+        raise AssertionError("answering always ends the call")
+
+    def _snapshot(self) -> Snapshot:
+        return self._use.config.current()

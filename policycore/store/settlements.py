@@ -1,0 +1,123 @@
+"""Records what came of attempts, and gives back what messages held that were not sent."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from policycore.event_ledger import Settlement
+from policycore.ledger import MessageState, MessageView
+from policycore.ports import AttemptOutcome, Outcome
+from policycore.store.decisions import add_quota
+from policycore.store.message_rows import read_views
+from policycore.store.receipts import apply_receipts, take_early_receipts
+from policycore.store.tables import cool_downs, messages
+
+_STATES = {
+    Outcome.ACCEPTED: MessageState.ACCEPTED,
+    Outcome.REJECTED: MessageState.REJECTED,
+    Outcome.UNKNOWN: MessageState.UNKNOWN,
+    Outcome.NOT_ATTEMPTED: MessageState.LAPSED,
+}
+_GIVES_BACK = frozenset({MessageState.REJECTED, MessageState.LAPSED})
+_OPEN = (int(MessageState.WAITING), int(MessageState.HANDED_OUT))
+_SETTLEABLE = (*_OPEN, int(MessageState.UNKNOWN))
+RETRY_GAP = timedelta(seconds=1)
+
+
+async def settle(
+    connection: AsyncConnection, settlements: Sequence[Settlement], now: datetime
+) -> dict[str, MessageView]:
+    """Records outcomes. A message that a receipt already moved on stays there and only learns its external id.
+
+    An attempt that never reached a sender puts a fresh message back into waiting. Returns the messages as they are then.
+    """
+    by_id = {settlement.message_id: settlement.outcome for settlement in settlements}
+    query = select(messages).where(messages.c.id.in_(sorted(by_id))).order_by(messages.c.id)
+    if connection.dialect.name == "postgresql":
+        query = query.with_for_update()
+    rows = (await connection.execute(query)).all()
+    changes = [_change(row, by_id[row.id], now) for row in rows]
+    if changes:
+        await connection.execute(_update_statement(), changes)
+    lost = [row for row, change in zip(rows, changes, strict=True) if _gives_back(row, change)]
+    await _give_back(connection, lost)
+    accepted = [(row.instance_id, by_id[row.id].external_message_id) for row in rows]
+    early = await take_early_receipts(connection, [pair for pair in accepted if pair[1]])
+    if early:
+        await apply_receipts(connection, early, now)
+    return await read_views(connection, list(by_id))
+
+
+def _change(row: Row[Any], outcome: AttemptOutcome, now: datetime) -> dict[str, Any]:
+    state, settled_at, send_after = MessageState(row.state), row.settled_at, row.send_after
+    if row.state in _SETTLEABLE:
+        state = _STATES[outcome.outcome]
+        settled_at = now
+        retry_at = now + RETRY_GAP
+        if not outcome.handed_over and row.not_after is not None and retry_at < row.not_after:
+            state, settled_at, send_after = MessageState.WAITING, None, retry_at
+    refused = state in (
+        MessageState.REJECTED,
+        MessageState.UNKNOWN,
+        MessageState.LAPSED,
+        MessageState.WAITING,
+    )
+    return {
+        "b_id": row.id,
+        "b_state": int(state),
+        "b_external_id": row.external_id or outcome.external_message_id or None,
+        "b_settled_at": settled_at,
+        "b_send_after": send_after,
+        "b_updated_at": now,
+        "b_error_code": outcome.code[:64] if refused else row.error_code,
+        "b_error_text": outcome.explanation[:500] if refused else row.error_text,
+    }
+
+
+def _update_statement() -> Any:
+    return (
+        update(messages)
+        .where(messages.c.id == bindparam("b_id"))
+        .values(
+            state=bindparam("b_state"),
+            external_id=bindparam("b_external_id"),
+            settled_at=bindparam("b_settled_at"),
+            send_after=bindparam("b_send_after"),
+            updated_at=bindparam("b_updated_at"),
+            error_code=bindparam("b_error_code"),
+            error_text=bindparam("b_error_text"),
+        )
+    )
+
+
+def _gives_back(row: Row[Any], change: dict[str, Any]) -> bool:
+    return row.state in _SETTLEABLE and MessageState(change["b_state"]) in _GIVES_BACK
+
+
+async def _give_back(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> None:
+    """Quota and cool-down of messages that were not sent; nothing is given back twice, since states move only once."""
+    quota: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for period in (row.reserved_day, row.reserved_month):
+            if period:
+                quota[row.account_id, period] = quota.get((row.account_id, period), 0) - 1
+    await add_quota(connection, quota)
+    cooling = [row.id for row in rows if row.cool_down_reserved]
+    if cooling:
+        await connection.execute(delete(cool_downs).where(cool_downs.c.message_id.in_(cooling)))
+
+
+async def hand_out(connection: AsyncConnection, message_ids: Sequence[str], now: datetime) -> set[str]:
+    """Marks waiting messages as handed out. Only those returned may be attempted: somebody else has the others."""
+    if not message_ids:
+        return set()
+    rows = await connection.execute(
+        update(messages)
+        .where(messages.c.id.in_(sorted(message_ids)), messages.c.state == int(MessageState.WAITING))
+        .values(state=int(MessageState.HANDED_OUT), handed_out_at=now, updated_at=now)
+        .returning(messages.c.id)
+    )
+    return set(rows.scalars())

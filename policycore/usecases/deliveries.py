@@ -1,0 +1,45 @@
+"""Which 3CX integrations and customer webhooks an event goes to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from policycore.event_ledger import NewDelivery
+from policycore.ids import RandomBytes, new_id
+from policycore.registry.snapshot import InstanceConfig, Snapshot
+from policycore.usecases.bodies import OPTED_OUT, RECEIVED
+
+_FOR_AGENTS = frozenset({RECEIVED, OPTED_OUT})
+"""What a phone system is told. Receipts are for the systems that asked for them: customer webhooks."""
+
+
+def deliveries_for(
+    snapshot: Snapshot,
+    instance: InstanceConfig,
+    person_id: str,
+    event_name: str,
+    body: Mapping[str, Any],
+    random_bytes: RandomBytes,
+) -> list[NewDelivery]:
+    """A delivery for every integration of the instance that takes inbound messages, and every webhook that wants the event."""
+    targets: list[tuple[str | None, str | None]] = []
+    account = snapshot.accounts[instance.account_id]
+    if event_name in _FOR_AGENTS and account.module_enabled:
+        for integration in snapshot.integrations_by_instance.get(instance.instance_id, ()):
+            if integration.enabled and integration.inbound_enabled and integration.destination_kind != "none":
+                targets.append((integration.integration_id, None))
+    for webhook in snapshot.webhooks.get(instance.account_id, ()):
+        if webhook.enabled and (not webhook.event_names or event_name in webhook.event_names):
+            targets.append((None, webhook.webhook_id))
+    return [
+        NewDelivery(
+            delivery_id=new_id("dlv_", random_bytes),
+            account_id=instance.account_id,
+            integration_id=integration_id,
+            webhook_id=webhook_id,
+            instance_id=instance.instance_id,
+            person_id=person_id,
+            event_name=event_name,
+            body=body,
+        )
+        for integration_id, webhook_id in targets
+    ]

@@ -1,0 +1,429 @@
+"""Records what instances report: the inbox decides what is new, `interpret` what it means, one commit holds all of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from policycore.errors import NotFound
+from policycore.event_ledger import (
+    EventLedger,
+    EventTransaction,
+    EventWrites,
+    KnownPerson,
+    NewInbound,
+    NewSuppression,
+)
+from policycore.ids import RandomBytes, new_id
+from policycore.inbound import (
+    IdentityLink,
+    InboundEvent,
+    InstanceStateChange,
+    MarketingPreference,
+    Message,
+    MessageChange,
+    PersonRef,
+    Receipt,
+)
+from policycore.interpret import Meaning, PersonState, interpret, is_from_person, opened_at
+from policycore.ledger import MessageState, MessageView, NewMessage
+from policycore.model import SuppressionFact
+from policycore.optout.match import NO_MATCH, Match
+from policycore.registry.snapshot import AccountConfig, InstanceConfig
+from policycore.usecases.bodies import OPTED_OUT, RECEIVED, STATUS_UPDATED, received_body, status_body
+from policycore.usecases.deliveries import deliveries_for
+from policycore.usecases.group_commit import GroupCommit
+from policycore.usecases.notices import Notice, write_notices
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One delivery of an instance's back end."""
+
+    instance_id: str
+    events: tuple[InboundEvent, ...]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was done with a delivery."""
+
+    recorded: int
+    duplicates: int
+    message_ids: tuple[str, ...]
+
+
+class AfterEvents(Protocol):
+    """What follows a commit of inbound events."""
+
+    def events_recorded(
+        self,
+        *,
+        messages: Sequence[NewMessage],
+        opted_out: Sequence[str],
+        deliveries: bool,
+        states: bool,
+    ) -> None:
+        """Hands out notices, guards persons who opted out, wakes outbox and configuration. Returns at once."""
+
+
+@dataclass(slots=True)
+class PersonNow:
+    """A person while a batch goes on: later events see what earlier ones did."""
+
+    known: KnownPerson
+    suppressed_by: str | None
+    marketing: bool
+    asked_back: bool
+    conversations: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction's work."""
+
+    transaction: EventTransaction
+    writes: EventWrites = field(default_factory=EventWrites)
+    persons: dict[str, PersonNow] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+    opted_out: list[str] = field(default_factory=list)
+    receipts: list[tuple[str, Receipt]] = field(default_factory=list)
+    message_ids: dict[int, list[str]] = field(default_factory=dict)
+
+
+class EventRecorder:
+    """Records deliveries. `match_opt_out` is the ladder with its word lists, given a text and a language hint."""
+
+    def __init__(
+        self,
+        ledger: EventLedger,
+        match_opt_out: Callable[[str, str], Match],
+        after: AfterEvents,
+        random_bytes: RandomBytes,
+        *,
+        max_waiting: int = 2_000,
+    ) -> None:
+        self._ledger = ledger
+        self._match = match_opt_out
+        self._after = after
+        self._random = random_bytes
+        self._group: GroupCommit[Report, Recorded] = GroupCommit(
+            self._commit, max_batch=32, max_waiting=max_waiting
+        )
+
+    async def record(self, report: Report) -> Recorded:
+        """Records one delivery; returns after the commit. NotFound for an unknown instance, Unavailable on trouble."""
+        return await self._group.do(report)
+
+    async def drain(self) -> None:
+        """Returns when nothing is under way."""
+        await self._group.drain()
+
+    async def _commit(self, reports: Sequence[Report]) -> list[Recorded]:
+        async with self._ledger.begin() as transaction:
+            batch = Batch(transaction)
+            work, counts = await self._claim(transaction, reports)
+            await self._resolve(batch, work)
+            for number, report, event in work:
+                self._apply(batch, number, report, event)
+            changed = await transaction.apply_receipts(batch.receipts) if batch.receipts else []
+            for view in changed:
+                self._tell_status(batch, view)
+            if batch.notices:
+                await write_notices(batch.notices, transaction, batch.writes, self._random)
+            await transaction.write(batch.writes)
+        self._after.events_recorded(
+            messages=batch.writes.messages,
+            opted_out=batch.opted_out,
+            deliveries=bool(batch.writes.deliveries),
+            states=bool(batch.writes.states),
+        )
+        return [
+            Recorded(fresh, total - fresh, tuple(batch.message_ids.get(number, ())))
+            for number, (fresh, total) in enumerate(counts)
+        ]
+
+    async def _claim(
+        self, transaction: EventTransaction, reports: Sequence[Report]
+    ) -> tuple[list[tuple[int, Report, InboundEvent]], list[tuple[int, int]]]:
+        """New events in order, and (new, all) for each report. Of the same event twice in a batch the first counts."""
+        for report in reports:
+            if report.instance_id not in transaction.snapshot.instances:
+                raise NotFound(f"instance {report.instance_id}")
+        keys = [(report.instance_id, event.event_key) for report in reports for event in report.events]
+        fresh = await transaction.claim_events(keys) if keys else set()
+        work: list[tuple[int, Report, InboundEvent]] = []
+        counts: list[tuple[int, int]] = []
+        for number, report in enumerate(reports):
+            before = len(work)
+            for event in report.events:
+                if (report.instance_id, event.event_key) in fresh:
+                    fresh.discard((report.instance_id, event.event_key))
+                    work.append((number, report, event))
+            counts.append((len(work) - before, len(report.events)))
+        return work, counts
+
+    async def _resolve(self, batch: Batch, work: Sequence[tuple[int, Report, InboundEvent]]) -> None:
+        instances = batch.transaction.snapshot.instances
+        for _, report, event in work:
+            if isinstance(event.report, IdentityLink):
+                account_id = instances[report.instance_id].account_id
+                await batch.transaction.link_persons(account_id, event.report.previous, event.report.current)
+        wanted = [
+            (instances[report.instance_id].account_id, event.person)
+            for _, report, event in work
+            if _needs_person(event)
+        ]
+        if not wanted:
+            return
+        resolved = await batch.transaction.resolve_persons(wanted)
+        for (account_id, ref), known in resolved.items():
+            batch.persons[_person_key(account_id, ref)] = batch.persons.get(known.person_id) or _person_now(
+                known
+            )
+            batch.persons[known.person_id] = batch.persons[_person_key(account_id, ref)]
+
+    def _apply(self, batch: Batch, number: int, report: Report, event: InboundEvent) -> None:
+        snapshot = batch.transaction.snapshot
+        instance = snapshot.instances[report.instance_id]
+        account = snapshot.accounts[instance.account_id]
+        match event.report:
+            case Message():
+                if _needs_person(event):
+                    self._message(batch, number, report, event, event.report, instance, account)
+            case Receipt():
+                batch.receipts.append((instance.instance_id, event.report))
+            case InstanceStateChange():
+                batch.writes.states.append((instance.instance_id, event.report))
+            case MarketingPreference(stopped=stopped):
+                self._preference(batch, event, account, stopped)
+            case MessageChange():
+                self._change(batch, instance, event.report)
+            case IdentityLink():
+                pass  # done before persons were resolved
+
+    def _message(
+        self,
+        batch: Batch,
+        number: int,
+        report: Report,
+        event: InboundEvent,
+        message: Message,
+        instance: InstanceConfig,
+        account: AccountConfig,
+    ) -> None:
+        now = batch.transaction.now
+        person = batch.persons[_person_key(account.account_id, event.person)]
+        known = person.known
+        wrote_at = opened_at(event, report.received_at, now)
+        conversation_id, last_inbound_at = person.conversations.get(
+            instance.instance_id, (new_id("cnv_", self._random), wrote_at)
+        )
+        view = _view(new_id("msg_", self._random), instance, known, event, message, conversation_id, now)
+        batch.writes.inbound.append(
+            NewInbound(view, message.from_business, event.provider_time, message.media)
+        )
+        batch.message_ids.setdefault(number, []).append(view.message_id)
+        if not is_from_person(event):
+            return
+        last_inbound_at = max(last_inbound_at, wrote_at)
+        person.conversations[instance.instance_id] = (conversation_id, last_inbound_at)
+        batch.writes.windows[instance.instance_id, known.person_id] = (
+            account.account_id,
+            last_inbound_at,
+            conversation_id,
+        )
+        match = self._match(message.text, known.language) if message.text else NO_MATCH
+        state = PersonState(person.suppressed_by, person.marketing, person.asked_back)
+        meaning = interpret(event, state, match, report.received_at, now)
+        self._name(batch, known, message.contact_name, match.language)
+        self._consent(batch, person, meaning, match, view, instance, account)
+        body = received_body(
+            event_name=OPTED_OUT if meaning.opted_out else RECEIVED,
+            instance=instance,
+            person=known.ref,
+            person_id=known.person_id,
+            view=view,
+            contact_name=message.contact_name or known.display_name,
+            received_at=wrote_at,
+            window_expires_at=last_inbound_at + account.rules.window,
+            media=message.media,
+        )
+        name = OPTED_OUT if meaning.opted_out else RECEIVED
+        batch.writes.events.append((name, view))
+        batch.writes.deliveries.extend(
+            deliveries_for(batch.transaction.snapshot, instance, known.person_id, name, body, self._random)
+        )
+
+    def _name(self, batch: Batch, known: KnownPerson, name: str, language: str) -> None:
+        name, language = name[:200] or known.display_name, language or known.language
+        if (name, language) != (known.display_name, known.language):
+            batch.writes.names[known.person_id] = (name, language)
+
+    def _consent(
+        self,
+        batch: Batch,
+        person: PersonNow,
+        meaning: Meaning,
+        match: Match,
+        view: MessageView,
+        instance: InstanceConfig,
+        account: AccountConfig,
+    ) -> None:
+        """Suppressions, lifts, questions and the one reply that a message leads to."""
+        person_id = person.known.person_id
+        if meaning.suppress:
+            person.suppressed_by = "person"
+            batch.opted_out.append(person_id)
+            self._suppress(batch, account.account_id, person_id, "all", "The person opted out.", match, view)
+        if meaning.suppress_marketing and not person.marketing:
+            person.marketing = True
+            reason = "An ambiguous word; marketing is held until the person answers."
+            self._suppress(batch, account.account_id, person_id, "marketing", reason, match, view)
+        if meaning.lift_own_opt_out:
+            person.suppressed_by = None
+            batch.writes.lifts.append((person_id, "all", match.rule))
+            # The opt-out may be a part of this very batch: then it was lifted before it was written.
+            batch.writes.suppressions = [
+                new for new in batch.writes.suppressions if (new.person_id, new.scope) != (person_id, "all")
+            ]
+            batch.opted_out = [each for each in batch.opted_out if each != person_id]
+        if meaning.lift_marketing_hold:
+            person.marketing = False
+            batch.writes.lifts.append((person_id, "marketing", match.rule))
+        if meaning.ends_asking:
+            person.asked_back = False
+            batch.writes.answered.add(person_id)
+        if meaning.reply == "clarify":
+            person.asked_back = True
+            batch.writes.asked[person_id] = (account.account_id, match.rule)
+        if meaning.reply is not None:
+            language = match.language or person.known.language or account.language
+            notice = Notice(meaning.reply, language, person.known, instance, account, view)
+            batch.notices.append(replace(notice, suppressed_by=person.suppressed_by))
+
+    def _suppress(
+        self,
+        batch: Batch,
+        account_id: str,
+        person_id: str,
+        scope: str,
+        reason: str,
+        match: Match,
+        view: MessageView,
+    ) -> None:
+        batch.writes.suppressions.append(
+            NewSuppression(
+                suppression_id=new_id("sup_", self._random),
+                account_id=account_id,
+                person_id=person_id,
+                source="person",
+                scope=scope,
+                reason=reason,
+                evidence_message_id=view.message_id,
+                evidence_rule=match.rule,
+            )
+        )
+
+    def _preference(self, batch: Batch, event: InboundEvent, account: AccountConfig, stopped: bool) -> None:
+        person = batch.persons.get(_person_key(account.account_id, event.person))
+        if person is None:
+            return
+        if stopped and not person.marketing:
+            person.marketing = True
+            batch.writes.suppressions.append(
+                NewSuppression(
+                    suppression_id=new_id("sup_", self._random),
+                    account_id=account.account_id,
+                    person_id=person.known.person_id,
+                    source="whatsapp",
+                    scope="marketing",
+                    reason="The person stopped marketing in WhatsApp's own settings.",
+                    evidence_message_id=None,
+                    evidence_rule="whatsapp.user_preferences",
+                )
+            )
+        if not stopped:
+            person.marketing = False
+            batch.writes.lifts.append((person.known.person_id, "marketing", "whatsapp.user_preferences"))
+
+    def _change(self, batch: Batch, instance: InstanceConfig, change: MessageChange) -> None:
+        if change.target_external_message_id and change.kind in (3, 4):
+            batch.writes.edits.append((instance.instance_id, change.kind, change.target_external_message_id))
+
+    def _tell_status(self, batch: Batch, view: MessageView) -> None:
+        snapshot = batch.transaction.snapshot
+        instance = snapshot.instances.get(view.instance_id)
+        if instance is None:
+            return
+        batch.writes.events.append((STATUS_UPDATED, view))
+        body = status_body(view, instance.name)
+        batch.writes.deliveries.extend(
+            deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, self._random)
+        )
+
+
+def _needs_person(event: InboundEvent) -> bool:
+    """Events whose person is looked up. Groups and broadcasts are noted in the inbox and not kept."""
+    if isinstance(event.report, MarketingPreference):
+        return bool(event.person.identities())
+    return (
+        isinstance(event.report, Message) and event.chat.name == "DIRECT" and bool(event.person.identities())
+    )
+
+
+def _person_key(account_id: str, ref: PersonRef) -> str:
+    return "\x00".join((account_id, ref.phone, ref.lid, ref.bsuid))
+
+
+def _person_now(known: KnownPerson) -> PersonNow:
+    return PersonNow(
+        known=known,
+        suppressed_by=_blocking_source(known.suppressions),
+        marketing=any(entry.scope == "marketing" for entry in known.suppressions),
+        asked_back=known.asked_back,
+        conversations={
+            window.instance_id: (window.conversation_id, window.last_inbound_at)
+            for window in known.windows.values()
+        },
+    )
+
+
+def _blocking_source(suppressions: Sequence[SuppressionFact]) -> str | None:
+    """Who suppressed every purpose; the person's own word counts before an administrator's."""
+    sources = [entry.source for entry in suppressions if entry.scope == "all"]
+    return "person" if "person" in sources else (sources[0] if sources else None)
+
+
+def _view(
+    message_id: str,
+    instance: InstanceConfig,
+    known: KnownPerson,
+    event: InboundEvent,
+    message: Message,
+    conversation_id: str,
+    now: datetime,
+) -> MessageView:
+    return MessageView(
+        message_id=message_id,
+        account_id=instance.account_id,
+        instance_id=instance.instance_id,
+        integration_id=None,
+        conversation_id=conversation_id,
+        person_id=known.person_id,
+        phone=event.person.phone or known.ref.phone,
+        lid=event.person.lid,
+        bsuid=event.person.bsuid,
+        outbound=message.from_business,
+        state=MessageState.SENT if message.from_business else MessageState.RECEIVED,
+        external_message_id=message.external_message_id,
+        text=message.text,
+        created_at=now,
+        updated_at=now,
+        log_id=0,
+        error_code="",
+        error_text="",
+        event_type=0,
+        kind=message.kind,
+    )

@@ -1,0 +1,133 @@
+"""Submit: admit, decide and commit, hand out, and answer with the outcome or after four seconds."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from policycore.event_ledger import EventLedger
+from policycore.ledger import DecisionLedger, MessageState, MessageView, NewMessage
+from policycore.model import EventType
+from policycore.ports import Admission, Counters
+from policycore.reasons import ReasonCode
+from policycore.usecases.command import Decided, SubmitCommand
+from policycore.usecases.decide_batch import BatchDecider, turned_away
+from policycore.usecases.group_commit import GroupCommit
+
+ANSWER_WITHIN_SECONDS = 4.0
+"""When a message's outcome is not known by then, the answer is "pending"."""
+
+_POLL_SECONDS = 0.2
+_UNSETTLED = frozenset({MessageState.WAITING, MessageState.HANDED_OUT})
+
+
+class Outbound(Protocol):
+    """Carries committed messages to the senders."""
+
+    def send(self, message: NewMessage) -> None:
+        """Takes a committed message."""
+
+    def outcome(self, message_id: str) -> "asyncio.Future[MessageView] | None":
+        """The outcome of a message this process works on."""
+
+
+class Submitter:
+    """The use case behind `Submit` and `SubmitStream`."""
+
+    def __init__(
+        self,
+        decider: BatchDecider,
+        ledger: DecisionLedger,
+        events: EventLedger,
+        counters: Counters,
+        outbound: Outbound,
+        clock: Callable[[], datetime],
+        *,
+        max_waiting: int = 4_000,
+    ) -> None:
+        self._decider = decider
+        self._ledger = ledger
+        self._events = events
+        self._counters = counters
+        self._outbound = outbound
+        self._clock = clock
+        self._deciding: GroupCommit[SubmitCommand, Decided] = GroupCommit(
+            self._decide, max_batch=96, max_waiting=max_waiting
+        )
+        self._admitting: GroupCommit[Admission, float] = GroupCommit(
+            counters.admit, max_batch=256, max_waiting=max_waiting
+        )
+
+    async def submit(
+        self, command: SubmitCommand, *, requests_per_minute: int | None, timeout_seconds: float
+    ) -> Decided:
+        """Decides one request; sends it if it is allowed.
+
+        `requests_per_minute` is the webhook's limit, or None for requests that have none. Raises Unavailable if nothing
+        was decided: nothing was sent or lost then.
+        """
+        if requests_per_minute is not None and not command.validate_only:
+            wait = await self.admit(command.intent.integration_id or "", requests_per_minute)
+            if wait > 0:
+                event_type = command.intent.event_type
+                return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), wait)
+        decided = await self._deciding.do(command)
+        if decided.message is None or decided.message.state not in _UNSETTLED:
+            return decided
+        view = await self._await_outcome(decided.message, min(timeout_seconds, ANSWER_WITHIN_SECONDS))
+        if view.state is MessageState.LAPSED and command.claim:
+            await self._ledger.free_claim(command.claim)
+        return _with_message(decided, view)
+
+    async def admit(self, integration_id: str, requests_per_minute: int) -> float:
+        """Counts a webhook request; returns 0.0, or the seconds until the next one may come."""
+        return await self._admitting.do(Admission(integration_id, requests_per_minute))
+
+    async def admit_malformed(
+        self, integration_id: str, requests_per_minute: int, claim: bytes, expires_at: datetime | None
+    ) -> tuple[ReasonCode, float]:
+        """Counts a request that could not be parsed, and uses up its signature. Returns a reason and seconds to wait."""
+        wait = await self.admit(integration_id, requests_per_minute)
+        if wait > 0:
+            return ReasonCode.WEBHOOK_RATE_LIMITED, wait
+        if claim and not await self._ledger.claim(claim, expires_at or self._clock()):
+            return ReasonCode.SIGNATURE_REPLAYED, 0.0
+        return ReasonCode.ALLOWED, 0.0
+
+    async def _decide(self, commands: Sequence[SubmitCommand]) -> Sequence[Decided]:
+        result = await self._decider(commands)
+        for message in result.messages.values():
+            self._outbound.send(message)
+        return result.answers
+
+    async def _await_outcome(self, message: MessageView, seconds: float) -> MessageView:
+        """The message once it is settled, or as it is when time is up."""
+        outcome = self._outbound.outcome(message.message_id)
+        deadline = asyncio.get_running_loop().time() + max(seconds, 0.0)
+        if outcome is not None:
+            await asyncio.wait([outcome], timeout=max(seconds, 0.0))
+            if outcome.done() and not outcome.cancelled():
+                return outcome.result()
+        # Another process has it, or had it: what it writes is seen in the ledger.
+        view = message
+        while True:
+            view = await self._events.read_message(message.message_id) or view
+            if view.state not in _UNSETTLED or asyncio.get_running_loop().time() >= deadline:
+                return view
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def drain(self) -> None:
+        """Returns when no decision is under way."""
+        await self._deciding.drain()
+
+
+def _with_message(decided: Decided, view: MessageView) -> Decided:
+    return Decided(
+        decision_id=decided.decision_id,
+        log_id=decided.log_id,
+        decided_at=decided.decided_at,
+        decision=decided.decision,
+        event_type=EventType(decided.event_type),
+        message=view,
+        duplicate=decided.duplicate,
+    )
