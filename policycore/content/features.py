@@ -111,7 +111,7 @@ def _add_phrases(
 
 
 def _alternatives(pattern: str) -> Iterator[str]:
-    """Spell out `(shop|order) now` as `shop now` and `order now`; an empty alternative leaves the word out."""
+    """Spell out `(shop|order) now` as `shop now` and `order now`; an empty one leaves the word out."""
     choice = _CHOICE.search(pattern)
     if choice is None:
         yield pattern
