@@ -25,7 +25,7 @@ rm -rf "$3"
 """
 
 
-_PORT_ATTEMPTS = 5  # a free port may be taken by another process before the server binds it
+_START_ATTEMPTS = 5
 
 
 class ServerFailedError(RuntimeError):
@@ -164,17 +164,19 @@ def start_on_port(
 ) -> tuple[int, ServerProcess]:
     """Starts a server on `port`, or on a free one if that is 0; gives back the port and the process.
 
-    `build` makes the process for a port, `ready` says whether the server on a port answers. Raises
-    ServerFailedError as `ServerProcess.start` does, for a free port after the last of several tries.
+    `build` makes the process for a port, `ready` says whether the server on a port answers. Tries again a
+    few times: another process may have taken the port, or what is left of a killed server may hold it for a
+    moment. Raises ServerFailedError as `ServerProcess.start` does, after the last try.
     """
-    for attempt in range(1, _PORT_ATTEMPTS + 1):
+    for attempt in range(1, _START_ATTEMPTS + 1):
         chosen = port or free_port()
         process = build(chosen)
         try:
             process.start(functools.partial(ready, chosen))
         except ServerFailedError:
-            if port or attempt == _PORT_ATTEMPTS:
+            if attempt == _START_ATTEMPTS:
                 raise
+            time.sleep(0.3)
         else:
             return chosen, process
     raise AssertionError("unreachable: the last try returns or raises")
