@@ -7,12 +7,14 @@ https://www.iana.org/assignments/iana-ipv6-special-registry.
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LONGEST_URL = 2_048
+_REMEMBERED_URLS = 4_096
 
 _REFUSED: tuple[tuple[str, str], ...] = (
     ("0.0.0.0/8", "unspecified"),
@@ -84,21 +86,27 @@ class AddressPolicy:
 
     def check_url(self, url: str) -> None:
         """Raises `AddressRefusedError` unless `url` may be asked; names are checked when resolved."""
-        if len(url) > _LONGEST_URL or not url.isprintable() or any(mark in url for mark in " \\"):
-            raise AddressRefusedError("the URL is too long or holds forbidden characters")
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise AddressRefusedError("the URL cannot be read") from error
-        if parts.scheme not in {"http", "https"} or not host or port == 0:
-            raise AddressRefusedError("the URL is not an http or https URL with a host")
-        if self.https_required and parts.scheme != "https":
-            raise AddressRefusedError("https is required")
-        if "@" in parts.netloc:
-            raise AddressRefusedError("the URL holds credentials")
-        if ":" in host or host.replace(".", "").isdigit():
-            self.check_address(host)
+        _check_url(self, url)
+
+
+@lru_cache(_REMEMBERED_URLS)
+def _check_url(policy: AddressPolicy, url: str) -> None:
+    # Few URLs are asked very often. Only what passed is remembered; names are checked when looked up.
+    if len(url) > _LONGEST_URL or not url.isprintable() or any(mark in url for mark in " \\"):
+        raise AddressRefusedError("the URL is too long or holds forbidden characters")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise AddressRefusedError("the URL cannot be read") from error
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
+        raise AddressRefusedError("the URL is not an http or https URL with a host")
+    if policy.https_required and parts.scheme != "https":
+        raise AddressRefusedError("https is required")
+    if "@" in parts.netloc:
+        raise AddressRefusedError("the URL holds credentials")
+    if ":" in host or host.replace(".", "").isdigit():
+        policy.check_address(host)
 
 
 def _address(text: str) -> Address:

@@ -52,6 +52,11 @@ class PermitDesk:
         """Lets a permit count again. Only for an attempt of which not one byte was written."""
         self._taken.discard(claims.permit_id)
 
+    @property
+    def remembered(self) -> int:
+        """How many used permits are still remembered."""
+        return len(self._taken)
+
     def _verify_signature(self, permit: SignedPermit) -> None:
         key = self._keys.get(permit.key_id)
         if key is None:
