@@ -102,7 +102,7 @@ def run(check: str, case: dict[str, Any]) -> Finding:
     intent = {**INTENT, **case.get("intent", {})}
     intent |= {"source": Source(intent["source"]), "event_type": EventType[intent["event_type"]]}
     facts = build(Facts, {**FACTS, **case.get("facts", {})})
-    rules = {
+    rules: dict[str, Any] = {
         name: duration(rule) if isinstance(rule, str) else rule
         for name, rule in case.get("rules", {}).items()
     }
