@@ -62,18 +62,13 @@ class SqlOutbox:
 
     async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
         """Leases at most `limit` due rows for `seconds`, oldest first."""
-        if not self._database.is_postgres:
-            # SQLite has one writer, and no other process: candidates are found without holding up its other
-            # writers.
-            async with self._database.reading() as connection:
-                now = await self._database.now(connection)
-                if not await self._candidates(connection, now, limit):
-                    return []
+        # Candidates are found without a lock; whoever was quicker is seen when they are locked.
+        async with self._database.reading() as connection:
+            numbers = await self._candidates(connection, await self._database.now(connection), limit)
+        if not numbers:
+            return []
         async with self._database.transaction() as connection:
             now = await self._database.now(connection)
-            numbers = await self._candidates(connection, now, limit)
-            if not numbers:
-                return []
             wanted = select(outbox.c.number).where(outbox.c.number.in_(numbers), _free(now))
             statement = (
                 update(outbox)
@@ -110,7 +105,7 @@ class SqlOutbox:
             woken = await connection.execute(
                 update(outbox)
                 .where(
-                    outbox.c.state == literal(_PENDING, literal_execute=True),
+                    _is_pending(),
                     outbox.c.next_attempt_at > now,
                     _destination() == destination,
                     outbox.c.settled_at.is_(None),
@@ -167,7 +162,11 @@ def _is_pending() -> ColumnElement[bool]:
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
-    return and_(_is_pending(), or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now))
+    return and_(
+        _is_pending(),
+        outbox.c.next_attempt_at <= now,
+        or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now),
+    )
 
 
 def _line(now: datetime) -> Select[Any]:

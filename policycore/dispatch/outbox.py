@@ -1,0 +1,260 @@
+"""Delivers the outbox: leases what is due, has it posted, settles in groups. A slow destination slows nobody
+else.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from policycore.dispatch.destinations import Destination
+from policycore.dispatch.retry import delay_after, exhausted, is_set_aside
+from policycore.dispatch.senders import NOT_POSTED
+from policycore.ports import (
+    EventPoster,
+    OutboxRow,
+    OutboxSettlement,
+    OutboxStore,
+    Posting,
+    PostOutcome,
+    PostResult,
+)
+
+LEASE_ROWS = 200
+LEASE_SECONDS = 120.0
+"""Longer than two tries that use up their time: a destination's second round waits for its first."""
+
+MOST_HELD = 2_000
+CONCURRENCY_OF_ONE_DESTINATION = 8
+MOST_DESTINATIONS = 10_000
+
+SHORTEST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+"""What another process left behind is found this late at worst; what this process writes wakes the worker."""
+
+NOT_POSTED_PAUSE_SECONDS = 1.0
+LONGEST_ERROR_CHARACTERS = 500
+
+_DESTINATION_GONE = PostResult(PostOutcome.GONE, 0, None, "The destination is no longer configured.")
+_FINAL_STATES = {PostOutcome.TAKEN: "sent", PostOutcome.BLOCKED: "blocked", PostOutcome.GONE: "failed"}
+
+_log = structlog.get_logger(__name__)
+
+
+class OutboxWorker:
+    """One process's worker; any number may work on one outbox.
+
+    `resolve` gives a row's address, or None if its destination is gone. `random` gives numbers in [0, 1).
+    `clock` is
+    UTC. While `ready` says no (no sender is connected), nothing is leased.
+    """
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        poster: EventPoster,
+        resolve: Callable[[OutboxRow], Posting | None],
+        clock: Callable[[], datetime],
+        random: Callable[[], float],
+        *,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._store = store
+        self._poster = poster
+        self._resolve = resolve
+        self._clock = clock
+        self._random = random
+        self._ready = ready
+        self._stopping = False
+        self._held = 0
+        self._destinations: dict[str, Destination] = {}
+        self._recovered: dict[str, OutboxRow] = {}
+        self._settlements: list[OutboxSettlement] = []
+        self._wake = asyncio.Event()
+        self._settle_now = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begins to work."""
+        self._loops = [asyncio.create_task(self._lease_loop()), asyncio.create_task(self._settle_loop())]
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Leases nothing more, waits at most `seconds` for tries under way, and settles what is known."""
+        self._stopping = True
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=seconds)
+        for delivery in self._deliveries:
+            delivery.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
+        await self._settle_all()
+
+    def wake(self) -> None:
+        """Call after rows were committed; they are leased at once."""
+        self._wake.set()
+
+    # --- leasing
+    # -----------------------------------------------------------------------------------------------------
+
+    async def _lease_loop(self) -> None:
+        while True:
+            self._wake.clear()
+            began = asyncio.get_running_loop().time()
+            try:
+                leased = await self._lease()
+                pause = 0.0 if leased else await self._pause_seconds()
+            except Exception as error:  # noqa: BLE001  # whatever a database's driver raises: it will be back
+                _log.warning("outbox_not_leased", error=type(error).__name__)
+                pause = LONGEST_PAUSE_SECONDS
+            # A long outbox takes its time to be looked through; half of the time is left to everybody else.
+            await asyncio.sleep(asyncio.get_running_loop().time() - began)
+            await _set_within(self._wake, pause)
+
+    async def _lease(self) -> int:
+        room = min(LEASE_ROWS, MOST_HELD - self._held)
+        if room <= 0 or not self._ready():
+            return 0
+        rows = await self._store.lease(room, LEASE_SECONDS)
+        for row in rows:
+            self._held += 1
+            delivery = asyncio.create_task(self._deliver(row, self._destination_of(row)))
+            self._deliveries.add(delivery)
+            delivery.add_done_callback(self._delivered)
+        return len(rows)
+
+    async def _pause_seconds(self) -> float:
+        due = await self._store.next_due_seconds()
+        if due is None:
+            return LONGEST_PAUSE_SECONDS
+        return min(max(due, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+    def _destination_of(self, row: OutboxRow) -> Destination:
+        key = _destination_key(row)
+        known = self._destinations.get(key)
+        if known is None:
+            if len(self._destinations) >= MOST_DESTINATIONS:
+                self._destinations = {name: one for name, one in self._destinations.items() if one.held}
+            known = self._destinations[key] = Destination(CONCURRENCY_OF_ONE_DESTINATION)
+        return known
+
+    # --- delivering
+    # --------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, row: OutboxRow, destination: Destination) -> None:
+        destination.held += 1
+        try:
+            async with destination.room:
+                settlement = await self._attempt(row, destination)
+        finally:
+            destination.held -= 1
+        self._settlements.append(settlement)
+        self._settle_now.set()
+
+    def _delivered(self, delivery: "asyncio.Task[None]") -> None:
+        self._deliveries.discard(delivery)
+        if delivery.cancelled():
+            return
+        error = delivery.exception()
+        if error is not None:
+            # The lease ends by itself, and the row is tried again.
+            self._held -= 1
+            _log.error("outbox_delivery_broken", error=type(error).__name__)
+
+    async def _attempt(self, row: OutboxRow, destination: Destination) -> OutboxSettlement:
+        if self._stopping:
+            return self._untried(row, timedelta())
+        posting = self._resolve(row)
+        if posting is None:
+            return self._final(row, "failed", _DESTINATION_GONE)
+        result = await self._poster.post(posting)
+        if result == NOT_POSTED:
+            return self._untried(row, timedelta(seconds=NOT_POSTED_PAUSE_SECONDS * (1 + self._random())))
+        if result.outcome is PostOutcome.RETRY:
+            return self._failed(row, destination, result)
+        if result.outcome is PostOutcome.TAKEN and destination.passed(row.number, row.attempts):
+            self._recovered[_destination_key(row)] = row
+        destination.forget(row.number)
+        return self._final(row, _FINAL_STATES[result.outcome], result)
+
+    def _failed(self, row: OutboxRow, destination: Destination, result: PostResult) -> OutboxSettlement:
+        tries = row.attempts + 1
+        now = self._clock()
+        others_passed = destination.failed(row.number)
+        if exhausted(tries, now - row.created_at):
+            destination.forget(row.number)
+            return self._final(row, "failed", result)
+        delay = delay_after(tries, result.retry_after_seconds, self._random())
+        state = "set_aside" if is_set_aside(tries, others_passed=others_passed) else "pending"
+        return OutboxSettlement(row.number, state, tries, now + delay, result.http_status, _error(result))
+
+    def _final(self, row: OutboxRow, state: str, result: PostResult) -> OutboxSettlement:
+        if state != "sent":
+            _log.warning(
+                "event_not_delivered",
+                delivery_id=row.delivery_id,
+                state=state,
+                http_status=result.http_status,
+                tries=row.attempts + 1,
+            )
+        error = "" if state == "sent" else _error(result)
+        return OutboxSettlement(row.number, state, row.attempts + 1, self._clock(), result.http_status, error)
+
+    def _untried(self, row: OutboxRow, pause: timedelta) -> OutboxSettlement:
+        """Gives the lease back: nothing was tried, so nothing counts."""
+        return OutboxSettlement(row.number, "pending", row.attempts, self._clock() + pause, 0, "")
+
+    # --- settling
+    # ----------------------------------------------------------------------------------------------------
+
+    async def _settle_loop(self) -> None:
+        while True:
+            await self._settle_now.wait()
+            self._settle_now.clear()
+            if not await self._settle_all():
+                await asyncio.sleep(NOT_POSTED_PAUSE_SECONDS)
+                self._settle_now.set()
+
+    async def _settle_all(self) -> bool:
+        """Settles what has finished, as one group; False if the database did not take it."""
+        batch, self._settlements = self._settlements, []
+        try:
+            await self._store.settle(batch)
+            self._held -= len(batch)
+            batch = []
+            await self._wake_recovered()
+        except Exception as error:  # noqa: BLE001  # whatever a database's driver raises: it will be back
+            _log.warning("outbox_not_settled", rows=len(batch), error=type(error).__name__)
+            return False
+        finally:
+            # Not settled, or cancelled on the way: settling a row twice does no harm, forgetting one posts it
+            # twice.
+            self._settlements = batch + self._settlements
+        self._wake.set()
+        return True
+
+    async def _wake_recovered(self) -> None:
+        for key, row in list(self._recovered.items()):
+            woken = await self._store.wake_destination(
+                integration_id=row.integration_id, webhook_id=row.webhook_id
+            )
+            self._recovered.pop(key, None)
+            _log.info("destination_recovered", destination=key, woken=woken)
+
+
+def _destination_key(row: OutboxRow) -> str:
+    return row.webhook_id or row.integration_id or ""
+
+
+def _error(result: PostResult) -> str:
+    return result.explanation[:LONGEST_ERROR_CHARACTERS]
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,128 @@
+"""Our words to the sender's wire types and back; nothing else."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hubgate.sender.v1 import sender_service_pb2 as pb
+from policycore.ports import (
+    AttemptOutcome,
+    Consequence,
+    LateReceipt,
+    OutboundMessage,
+    Outcome,
+    Posting,
+    PostOutcome,
+    PostResult,
+)
+from policycore.registry.snapshot import InstanceConfig, PauseConfig
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SCOPES = {
+    "platform": pb.GUARD_SCOPE_PLATFORM,
+    "account": pb.GUARD_SCOPE_ACCOUNT,
+    "instance": pb.GUARD_SCOPE_INSTANCE,
+    "integration": pb.GUARD_SCOPE_INTEGRATION,
+    "person": pb.GUARD_SCOPE_PERSON,
+}
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}
+_CONSEQUENCES = {int(consequence): consequence for consequence in Consequence}
+_POST_OUTCOMES = {int(outcome): outcome for outcome in PostOutcome}
+
+
+def to_timestamp(moment: datetime) -> Timestamp:
+    """An aware datetime, to the microsecond."""
+    seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=microseconds * 1_000)
+
+
+def to_duration(seconds: float) -> Duration:
+    """Seconds, not below zero, to the microsecond."""
+    whole, microseconds = divmod(round(max(seconds, 0.0) * 1_000_000), 1_000_000)
+    return Duration(seconds=whole, nanos=microseconds * 1_000)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1_000_000_000
+
+
+def connection_to(instance: InstanceConfig) -> pb.InstanceConnection:
+    """How an instance is reached."""
+    return pb.InstanceConnection(
+        instance_id=instance.instance_id,
+        backend=instance.backend,
+        base_url=instance.base_url,
+        external_name=instance.external_name,
+        api_token=instance.api_token,
+    )
+
+
+def attempt_to(message: OutboundMessage, permit: pb.SignedPermit) -> pb.DeliverMessageRequest:
+    """One attempt, without its connection: the batch names that."""
+    return pb.DeliverMessageRequest(
+        permit=permit,
+        recipient=pb.Recipient(phone=message.phone, lid=message.lid, business_scoped_id=message.bsuid),
+        content=pb.Content(text=message.text),
+        correlation_id=message.message_id,
+    )
+
+
+def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
+    """What came of an attempt. An outcome that is not known here is UNKNOWN: the message may have left."""
+    outcome = _OUTCOMES.get(int(response.outcome))
+    return AttemptOutcome(
+        outcome=Outcome.UNKNOWN if outcome is None else outcome,
+        code=response.code if outcome is not None else "sender_answer_not_understood",
+        explanation=response.explanation,
+        external_message_id=response.external_message_id,
+        consequence=_CONSEQUENCES.get(int(response.consequence), Consequence.NONE),
+        retry_after_seconds=_seconds(response.retry_after) if response.HasField("retry_after") else None,
+        receipts=tuple(
+            LateReceipt(receipt.kind, _seconds(receipt.after), receipt.error_code)
+            for receipt in response.receipts
+        ),
+    )
+
+
+def post_to(posting: Posting) -> pb.PostEventRequest:
+    """One attempt to post an event."""
+    return pb.PostEventRequest(
+        delivery_id=posting.delivery_id,
+        destination_kind=posting.destination_kind,
+        url=posting.url,
+        event_name=posting.event_name,
+        body=posting.body.encode(),
+        signing_secret=posting.signing_secret,
+    )
+
+
+def post_result_from(response: pb.PostEventResponse) -> PostResult:
+    """What came of posting. An outcome that is not known here is tried again: the receiver knows repeats by
+    their id.
+    """
+    return PostResult(
+        outcome=_POST_OUTCOMES.get(int(response.outcome), PostOutcome.RETRY),
+        http_status=response.http_status,
+        retry_after_seconds=_seconds(response.retry_after) if response.HasField("retry_after") else None,
+        explanation=response.explanation,
+    )
+
+
+def guarded_pause(pause: PauseConfig) -> pb.Guarded:
+    """A pause, for the guard. Raises KeyError for a scope that is none."""
+    until = pause.fact.until
+    return pb.Guarded(
+        scope=_SCOPES[pause.fact.scope],
+        scope_id=pause.scope_id,
+        until=None if until is None else to_timestamp(until),
+    )
+
+
+def guarded_opt_out(person_id: str, until: datetime) -> pb.Guarded:
+    """A fresh opt-out, for the guard."""
+    return pb.Guarded(
+        scope=pb.GUARD_SCOPE_PERSON, scope_id=person_id, opt_out=True, until=to_timestamp(until)
+    )

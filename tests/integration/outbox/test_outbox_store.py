@@ -1,0 +1,243 @@
+"""Which rows of the outbox are leased and what settling does, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from policycore.ports import OutboxRow, OutboxSettlement
+from policycore.store.engine import Database, open_database
+from policycore.store.outbox import SqlOutbox
+from policycore.store.schema import metadata
+from policycore.store.tables import outbox
+
+
+@dataclass
+class Rows:
+    """Writes and reads rows of the outbox; moments are relative to when it was made."""
+
+    database: Database
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    written: int = 0
+
+    async def add(self, person: str | None = "psn_a", destination: str = "int_a", due: float = -1.0) -> int:
+        self.written += 1
+        webhook = destination if destination.startswith("whk_") else None
+        values: dict[str, Any] = {
+            "id": f"dlv_{self.written}",
+            "account_id": "acc_a",
+            "integration_id": None if webhook else destination,
+            "webhook_id": webhook,
+            "person_id": person,
+            "event_name": "message.received",
+            "body": f'{{"n": {self.written}}}',
+            "state": "pending",
+            "next_attempt_at": self.began + timedelta(seconds=due),
+            "created_at": self.began,
+        }
+        async with self.database.transaction() as connection:
+            written = await connection.execute(insert(outbox).values(values).returning(outbox.c.number))
+            return int(written.scalar_one())
+
+    async def row(self, number: int) -> Any:
+        async with self.database.reading() as connection:
+            return (await connection.execute(select(outbox).where(outbox.c.number == number))).one()
+
+    async def end_lease(self, number: int) -> None:
+        """As if the lease's time were over."""
+        async with self.database.transaction() as connection:
+            past = self.began - timedelta(seconds=1)
+            await connection.execute(
+                update(outbox).where(outbox.c.number == number).values(leased_until=past)
+            )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def rows(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rows]:
+    url = (
+        f"sqlite+aiosqlite:///{tmp_path}/outbox.db"
+        if request.param == "sqlite"
+        else str(request.getfixturevalue("postgres_url"))
+    )
+    database = open_database(url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield Rows(database)
+    await database.close()
+
+
+def settlement(row: OutboxRow | int, state: str, attempts: int = 1, due: float = 3600.0) -> OutboxSettlement:
+    number = row if isinstance(row, int) else row.number
+    at = datetime.now(UTC) + timedelta(seconds=due)
+    return OutboxSettlement(number, state, attempts, at, 200 if state == "sent" else 500, "why")
+
+
+async def leased_numbers(store: SqlOutbox, limit: int = 200) -> list[int]:
+    return [row.number for row in await store.lease(limit, 60)]
+
+
+async def test_a_leased_row_tells_everything(rows: Rows) -> None:
+    number = await rows.add("psn_a", "whk_a")
+    (row,) = await SqlOutbox(rows.database).lease(10, 60)
+    assert row == OutboxRow(
+        number, "dlv_1", "acc_a", None, "whk_a", "psn_a", "message.received", '{"n": 1}', 0, row.created_at
+    )
+    assert abs(row.created_at - rows.began) < timedelta(microseconds=1)
+
+
+async def test_only_the_oldest_of_a_person_is_leased_until_it_is_settled(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    first, second, other = await rows.add(), await rows.add(), await rows.add("psn_b")
+    assert await leased_numbers(store) == [first, other]
+    assert await leased_numbers(store) == []
+    await store.settle([settlement(first, "sent")])
+    assert await leased_numbers(store) == [second]
+
+
+async def test_a_failing_head_holds_up_its_own_line_only(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    first, _ = await rows.add(), await rows.add()
+    elsewhere = await rows.add("psn_a", "int_b")
+    webhook = await rows.add("psn_a", "whk_a")
+    assert await leased_numbers(store) == [first, elsewhere, webhook]
+    await store.settle([settlement(first, "pending")])
+    assert await leased_numbers(store) == []
+    assert await store.next_due_seconds() == pytest.approx(60, abs=5), "when the other leases would end"
+    await store.settle([settlement(elsewhere, "sent"), settlement(webhook, "failed")])
+    assert await store.next_due_seconds() == pytest.approx(3600, abs=5)
+
+
+async def test_a_row_that_was_set_aside_holds_up_nobody(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    first, second, third = await rows.add(), await rows.add(), await rows.add()
+    assert await leased_numbers(store) == [first]
+    await store.settle([settlement(first, "set_aside", attempts=3, due=-1)])
+    assert (await rows.row(first)).state == "pending"
+    assert await leased_numbers(store) == [first, second]
+    await store.settle([settlement(first, "pending", attempts=4), settlement(second, "sent")])
+    assert await leased_numbers(store) == [third], "it stays aside, and the line goes on"
+
+
+async def test_rows_of_nobody_have_no_order(rows: Rows) -> None:
+    numbers = [await rows.add(None) for _ in range(3)]
+    assert await leased_numbers(SqlOutbox(rows.database)) == numbers
+
+
+async def test_what_is_not_due_is_not_leased_and_the_wait_is_known(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    assert await store.next_due_seconds() is None
+    await rows.add("psn_a", due=50)
+    await rows.add("psn_b", due=20)
+    assert await leased_numbers(store) == []
+    assert await store.next_due_seconds() == pytest.approx(20, abs=3)
+    due = await rows.add("psn_c")
+    assert await store.next_due_seconds() == 0.0
+    assert await leased_numbers(store) == [due]
+
+
+async def test_a_lease_that_ended_is_leased_again(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    number = await rows.add()
+    assert await leased_numbers(store) == [number]
+    assert await leased_numbers(store) == []
+    await rows.end_lease(number)
+    assert await leased_numbers(store) == [number]
+
+
+async def test_one_destination_does_not_fill_everybodys_hands(rows: Rows) -> None:
+    store = SqlOutbox(rows.database, held_by_one_destination=3)
+    slow = [await rows.add(f"psn_{n}", "int_slow") for n in range(6)]
+    quick = await rows.add("psn_a", "int_quick")
+    assert await leased_numbers(store) == [*slow[:3], quick]
+    assert await leased_numbers(store) == [], "what is held counts, whoever holds it"
+    await store.settle([settlement(slow[1], "sent")])
+    assert await leased_numbers(store) == [slow[3]]
+
+
+async def test_the_limit_takes_the_oldest(rows: Rows) -> None:
+    numbers = [await rows.add(f"psn_{n}", f"int_{n}") for n in range(5)]
+    store = SqlOutbox(rows.database)
+    assert await leased_numbers(store, 2) == numbers[:2]
+    assert await leased_numbers(store, 2) == numbers[2:4]
+
+
+async def test_settling_is_recorded(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    sent, failed, blocked, waiting = [await rows.add(f"psn_{n}") for n in range(4)]
+    await leased_numbers(store)
+    await store.settle(
+        [
+            settlement(sent, "sent"),
+            settlement(failed, "failed", attempts=12),
+            settlement(blocked, "blocked"),
+            settlement(waiting, "pending", attempts=2, due=30),
+        ]
+    )
+    found = [await rows.row(number) for number in (sent, failed, blocked, waiting)]
+    assert [row.state for row in found] == ["sent", "failed", "blocked", "pending"]
+    assert [row.attempts for row in found] == [1, 12, 1, 2]
+    assert [row.settled_at is None for row in found] == [False, False, False, True]
+    assert [row.last_http_status for row in found] == [200, 500, 500, 500]
+    assert found[3].last_error == "why"
+    assert found[3].leased_until is None
+    await store.settle([])
+
+
+async def test_a_late_settlement_undoes_nothing_but_a_delivery_counts(rows: Rows) -> None:
+    """The first process's lease ended while it was posting; a second one leased the row and settled it."""
+    store = SqlOutbox(rows.database)
+    failing, delivered, finished = [await rows.add(f"psn_{n}") for n in range(3)]
+    second_words = [
+        settlement(failing, "pending", attempts=5),
+        settlement(delivered, "pending", attempts=5),
+        settlement(finished, "sent", attempts=2),
+    ]
+    await store.settle(second_words)
+    await store.settle(
+        [
+            settlement(failing, "failed", attempts=4),
+            settlement(delivered, "sent", attempts=4),
+            settlement(finished, "pending", attempts=2),
+        ]
+    )
+    assert ((await rows.row(failing)).state, (await rows.row(failing)).attempts) == ("pending", 5)
+    assert (await rows.row(delivered)).state == "sent"
+    assert (await rows.row(finished)).state == "sent"
+
+
+async def test_after_a_recovery_everything_in_line_is_due_in_order(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    a1, b1, aside = await rows.add("psn_a"), await rows.add("psn_b"), await rows.add("psn_c")
+    a2, elsewhere = await rows.add("psn_a"), await rows.add("psn_a", "whk_a")
+    await leased_numbers(store)
+    await store.settle(
+        [settlement(number, "pending", attempts=7) for number in (a1, b1, elsewhere)]
+        + [settlement(aside, "set_aside", attempts=7)]
+    )
+    assert await leased_numbers(store) == []
+    assert await store.wake_destination(integration_id="int_a", webhook_id=None) == 2
+    assert await leased_numbers(store) == [a1, b1]
+    await store.settle([settlement(a1, "sent")])
+    assert await leased_numbers(store) == [a2]
+    assert await store.wake_destination(integration_id=None, webhook_id="whk_a") == 1
+    assert await leased_numbers(store) == [elsewhere]
+
+
+async def test_two_processes_never_hold_the_same_lease(rows: Rows) -> None:
+    numbers = [await rows.add(f"psn_{n}", f"int_{n % 9}") for n in range(60)]
+    other = open_database(rows.database.engine.url.render_as_string(hide_password=False))
+    try:
+        stores = [SqlOutbox(rows.database), SqlOutbox(other)]
+        leases = await asyncio.gather(*(stores[n % 2].lease(10, 60) for n in range(16)))
+        taken = [row.number for lease in leases for row in lease]
+        assert len(taken) == len(set(taken))
+        while more := [number for store in stores for number in await leased_numbers(store)]:
+            taken += more
+        assert sorted(taken) == numbers
+    finally:
+        await other.close()
