@@ -49,15 +49,17 @@ _TABLE = str.maketrans(
 _SPACED_WORD = re.compile(r"(?<![^\W_])[^\W\d_](?:[ .\-*_][^\W\d_]){3,40}(?![^\W_])")
 _BETWEEN_LETTERS = re.compile(r"[ .\-*_]")
 
-_TOKEN = re.compile(
-    r"(?P<url>(?:https?://|www\.)[^\s]{1,2000}|(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,12}/[^\s]{1,2000})"
+_LINK = r"(?P<url>(?:https?://|www\.)[^\s]{1,2000}|(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,12}/[^\s]{1,2000})|"
+_OTHERS = (
+    r"(?P<word>[^\W\d_]{1,64}+(?:'[^\W\d_]{1,16})?(?![0-9]))"
     r"|(?P<pct>[0-9]{1,9}(?:[.,][0-9]{1,9})?[ ]?%|%[ ]?[0-9]{1,9})"
     r"|(?P<price>[$€£﷼][ ]?[0-9][0-9.,]{0,15}|[0-9][0-9.,]{0,15}[ ]?[$€£﷼])"
-    r"|(?P<word>[^\W\d_]{1,64}+(?:'[^\W\d_]{1,16})?(?![0-9]))"
     r"|(?P<mixed>(?=[^\W_]{0,64}[0-9])[^\W\d_][^\W_]{1,64})"
     r"|(?P<num>[0-9](?:[0-9.,]{0,30}[0-9])?)"
     r"|(?P<emoji>[\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001faff])"
 )
+_TOKEN = re.compile(_OTHERS)
+_TOKEN_OR_LINK = re.compile(_LINK + _OTHERS)
 _CLASS = {"pct": PERCENT, "price": PRICE, "mixed": MIXED, "num": NUMBER, "emoji": EMOJI}
 
 
@@ -74,7 +76,9 @@ def tokens(folded: str, shorteners: Set[str]) -> Iterator[str]:
     """Cut a folded text into words and classes. `shorteners` are host names whose links hide where they
     lead.
     """
-    for match in _TOKEN.finditer(folded):
+    # Looking for links costs time at every word, and few texts hold any.
+    pattern = _TOKEN_OR_LINK if "/" in folded or "www." in folded else _TOKEN
+    for match in pattern.finditer(folded):
         kind = match.lastgroup
         if kind == "word":
             yield match.group()
