@@ -5,7 +5,6 @@ killed run.
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 
@@ -106,10 +105,12 @@ def test_servers_of_a_killed_run_stop_and_leave_no_files() -> None:
         env={**os.environ, "PYTHONPATH": str(_TESTS)},
     )
     assert run.stdout is not None
-    servers = json.loads(run.stdout.readline())
-    assert all(_alive(pid) and pathlib.Path(folder).is_dir() for pid, folder in servers)
-    run.send_signal(signal.SIGKILL)
-    run.wait(10)
-    run.stdout.close()
+    try:
+        servers = json.loads(run.stdout.readline())
+        assert all(_alive(pid) and pathlib.Path(folder).is_dir() for pid, folder in servers)
+    finally:
+        run.kill()
+        run.wait(10)
+        run.stdout.close()
     assert wait_until(lambda: not any(_alive(pid) for pid, _ in servers), 15)
     assert wait_until(lambda: not any(pathlib.Path(folder).exists() for _, folder in servers), 15)
