@@ -170,7 +170,7 @@ class PostgresServer:
         return self._process
 
     def _accepts(self, port: int) -> bool:
-        return self._client("pg_isready", "-q", "-t", "2", port=port).returncode == 0
+        return self._client("pg_isready", "-q", "-t", "2", "-d", "postgres", port=port).returncode == 0
 
     def _client(
         self, program: str, *arguments: str, port: int | None = None
