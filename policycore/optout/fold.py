@@ -1,9 +1,9 @@
 """Owns how a customer's text is folded, so that one word written in many ways becomes one word.
 
-Pure. Folding works character by character (each character has one folded form, whatever stands beside it), which makes it
-linear and idempotent. The rules for Arabic are those of Lucene's ArabicNormalizer
-(https://lucene.apache.org/core/8_5_1/analyzers-common/org/apache/lucene/analysis/ar/ArabicNormalizer.html), with the letters
-that Persian and Urdu keyboards put in their place.
+Pure. Folding works character by character (each character has one folded form, whatever stands beside it),
+which makes it linear and idempotent. The rules for Arabic are those of Lucene's ArabicNormalizer, with the
+letters that Persian and Urdu keyboards put in their place; see
+https://lucene.apache.org/core/8_5_1/analyzers-common/org/apache/lucene/analysis/ar/ArabicNormalizer.html
 """
 
 import re
@@ -53,9 +53,10 @@ _STRIPPED_MARKS = (
 """Blocks whose marks carry no meaning here. In Devanagari they do: रोकें is "stop", रुकें is "wait"."""
 
 _HAMZA_AND_TANWEEN = frozenset("\u0654\u0655\u064b")
-_REMEMBERED_BELOW = 0x3000  # characters of chat text; rarer ones are worked out each time, so that memory stays bounded
+_REMEMBERED = (range(0x3000), range(0xFB50, 0xFF00), range(0x1F000, 0x1FB00))
+"""Letters, presentation forms and emoji of chat text. The rest is worked out anew: memory stays bounded."""
+
 _REPEATS = re.compile(r"([^\d\s.,])\1\1+")
-_TOKENS = re.compile(r"[.,]|[^ .,]+")
 
 
 def fold(text: str) -> str:
@@ -72,13 +73,13 @@ def tokens(text: str) -> list[str]:
 
 
 def fold_keeping_hamza(text: str) -> str:
-    """Fold like `fold`, but keep hamza on its seat and tanween: ابدأ ("start") and أبدا ("never") stay two words."""
+    """Fold, but keep hamza on its seat and tanween: ابدأ ("start") and أبدا ("never") stay two words."""
     return " ".join([token for token in _split(text.translate(_SPELLING)) if token not in ".,"])
 
 
 def _split(translated: str) -> list[str]:
-    found: list[str] = _TOKENS.findall(_REPEATS.sub(r"\1", translated))
-    return found
+    collapsed = _REPEATS.sub(r"\1", translated)
+    return collapsed.replace(HARD_BREAK, " . ").replace(SOFT_BREAK, " , ").split()
 
 
 class _FoldTable(dict[int, str]):
@@ -90,7 +91,7 @@ class _FoldTable(dict[int, str]):
 
     def __missing__(self, code_point: int) -> str:
         folded = _fold_character(chr(code_point), self._kept)
-        if code_point < _REMEMBERED_BELOW:
+        if any(code_point in block for block in _REMEMBERED):
             self[code_point] = folded
         return folded
 
@@ -123,7 +124,9 @@ def _fold_part(part: str) -> str:
         return part
     if category[0] == "M":
         return "" if _is_stripped(ord(part)) else part
-    return "" if category == "Cf" else " "  # bidi and zero-width marks vanish; symbols, spaces and surrogates part words
+    if category == "Cf":
+        return ""  # bidi and zero-width marks vanish
+    return " "  # symbols, spaces and lone surrogates part words
 
 
 def _is_stripped(code_point: int) -> bool:

@@ -1,8 +1,8 @@
-"""Owns the small language in which the data files write phrases, and its compiled form, which matches in linear time.
+"""Owns the small language in which the data files write phrases, and its compiled form, linear in time.
 
-Pure. A pattern is words with spaces between. `a/b` is one of several words, `@name` a word of a class, `?` at the end makes the
-word optional, `..` stands for up to three words of any kind that are not negations. All patterns run together over the words of a
-message, one step a word, so no text makes matching slow.
+Pure. A pattern is words with spaces between. `a/b` is one of several words, `@name` a word of a class, `?` at
+the end makes the word optional, `..` stands for up to three words of any kind that are not negations. All
+patterns run together over the words of a message, one step a word, so no text makes matching slow.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +30,16 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiled:
+    """A pattern for the machine: `avoid` is what its gaps must not pass over."""
+
+    elements: tuple[Element, ...]
+    avoid: frozenset[str] = frozenset()
+    counts_alone: bool = True
+    """False for a negation, which matters only beside a phrase."""
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """Where a pattern matched: token indexes, `end` exclusive, and the index of the pattern."""
 
@@ -39,7 +49,7 @@ class Span:
 
 
 def parse(pattern: str, classes: Mapping[str, Sequence[str]]) -> tuple[Element, ...]:
-    """Parse one pattern. Raises PatternError for an unknown class, no required word, or a gap at either end."""
+    """Parse one pattern. Raises PatternError: unknown class, no required word, a gap at either end."""
     elements: list[Element] = []
     for part in pattern.split():
         if part == "..":
@@ -84,7 +94,7 @@ def expand(elements: Sequence[Element]) -> list[tuple[str, ...]]:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """What was matched so far; `edges` leads on by word, `gap` says how many other words may stand before the next."""
+    """What was matched so far; `edges` leads on by word, `gap` is how many other words may come before."""
 
     pattern: int
     avoid: frozenset[str]
@@ -96,15 +106,20 @@ class _Node:
 class PhraseMachine:
     """All patterns of all languages, compiled to one machine that reads a message once."""
 
-    def __init__(self, patterns: Iterable[tuple[Sequence[Element], frozenset[str]]]) -> None:
-        """Take (elements, words that a gap must not pass over) for each pattern; its index is its identity."""
+    def __init__(self, patterns: Iterable[Compiled]) -> None:
+        """Take the patterns; `Span.pattern` is the index in their order."""
         self._first: dict[str, list[_Node]] = {}
-        for index, (elements, avoid) in enumerate(patterns):
-            nodes = [_Node(index, avoid) for _ in range(len(elements) + 1)]
+        anchors: set[str] = set()
+        for index, compiled in enumerate(patterns):
+            elements = compiled.elements
+            if compiled.counts_alone:
+                anchors.update(_anchor(elements))
+            nodes = [_Node(index, compiled.avoid) for _ in range(len(elements) + 1)]
             for position in range(len(elements) - 1, -1, -1):
                 self._link(nodes, elements, position)
             for word, targets in nodes[0].edges.items():
                 self._first.setdefault(word, []).extend(targets)
+        self._anchors = frozenset(anchors)
 
     @staticmethod
     def _link(nodes: list[_Node], elements: Sequence[Element], position: int) -> None:
@@ -121,27 +136,39 @@ class PhraseMachine:
 
     def spans(self, tokens: Sequence[str]) -> list[Span]:
         """Return every match in folded `tokens` (with breaks), none across the end of a sentence."""
-        if self._first.keys().isdisjoint(tokens):
+        if self._anchors.isdisjoint(tokens):
             return []
-        found: list[Span] = []
+        found: dict[Span, None] = {}
         active: list[tuple[_Node, int, int]] = []
         for index, token in enumerate(tokens):
             if token == SOFT_BREAK:
                 continue
-            if token == HARD_BREAK:
-                active = []
-                continue
-            following = self._step(active, token) if active else []
-            following.extend((node, index, node.gap) for node in self._first.get(token, ()))
-            found.extend(Span(start, index + 1, node.pattern) for node, start, skips in following if node.accepts)
+            following = self._step(active, token) if active and token != HARD_BREAK else []
+            for node in self._first.get(token, ()):
+                following.append((node, index, node.gap))
+            for node, start, _ in following:
+                if node.accepts:
+                    found[Span(start, index + 1, node.pattern)] = None
             active = following
-        return list(dict.fromkeys(found))
+        return list(found)
 
     @staticmethod
     def _step(active: list[tuple[_Node, int, int]], token: str) -> list[tuple[_Node, int, int]]:
         following: list[tuple[_Node, int, int]] = []
         for node, start, skips in active:
-            following.extend((target, start, target.gap) for target in node.edges.get(token, ()))
+            targets = node.edges.get(token)
+            if targets:
+                for target in targets:
+                    following.append((target, start, target.gap))
             if skips and token not in node.avoid:
                 following.append((node, start, skips - 1))
         return following
+
+
+def _anchor(elements: Sequence[Element]) -> tuple[str, ...]:
+    """The words of the required element that is longest on average, as long words are rare.
+
+    A message without any of them cannot match, which spares most messages the machine.
+    """
+    required = [element.words for element in elements if element.words and not element.optional]
+    return max(required, key=lambda words: sum(map(len, words)) / len(words))

@@ -1,9 +1,9 @@
-"""Owns the opt-out word lists: what a data file may hold, how it is read, and the compiled form that `match` uses.
+"""Owns the opt-out word lists: what a data file may hold, how it is read, and the form that `match` uses.
 
-Pure but for `load`, which reads the files; the composition root calls it once. Each `data/<language>.toml` holds, with a source
-beside every list: stand-alone words, words that count only in that language, ambiguous words, START words, revocation phrases,
-phrases to ask about, negations, classes, politeness, and the nouns and limits that disarm a phrase. `patterns.py` says how
-phrases are written.
+Pure but for `load`, which reads the files; the composition root calls it once. Each `data/<language>.toml`
+holds, with a source beside every list: stand-alone words, words that count only in that language, ambiguous
+words, START words, revocation phrases, phrases to ask about, negations, classes, politeness, and the nouns
+and limits that disarm a phrase. `patterns.py` says how phrases are written.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from policycore.optout.fold import fold, fold_keeping_hamza
-from policycore.optout.patterns import Element, PatternError, PhraseMachine, expand, parse
+from policycore.optout.patterns import Compiled, Element, PatternError, PhraseMachine, expand, parse
 
 LANGUAGES = ("en", "ar", "ur", "hi", "fr", "es", "pt", "tr", "de")
 """Every language with a list. Where a word belongs to several and no hint decides, the earlier one wins."""
@@ -25,7 +25,7 @@ class Strength(Enum):
 
     OPT_OUT = "opt_out"
     OPT_OUT_IN_ITS_LANGUAGE = "opt_out_in_its_language"
-    """A common word of another language ("red"): an opt-out only if the person's language is known to be this one."""
+    """A common word of another language ("red"): an opt-out only if the person's language is this one."""
     ASK = "ask"
     NEGATION = "negation"
 
@@ -39,20 +39,13 @@ class Rule:
     strength: Strength
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A sequence of folded words that may make up a whole message; without rules it is mere politeness."""
-
-    words: tuple[str, ...]
-    rules: tuple[Rule, ...]
-
-
 class WordListError(ValueError):
     """A data file is unusable; the message names the file and the key."""
 
 
 _RULE_TABLES = ("words", "hinted_words", "ambiguous", "start", "phrases", "asks")
-_KEYS = frozenset({*_RULE_TABLES, "language", "classes", "negations", "politeness", "nouns", "limits", "sentence_words"})
+_LISTS = ("negations", "politeness", "nouns", "limits", "sentence_words")
+_KEYS = frozenset({*_RULE_TABLES, *_LISTS, "language", "classes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +66,10 @@ class LanguageList:
 class WordLists:
     """Everything `match` needs, compiled; immutable in use and safe to share between threads."""
 
-    entries: Mapping[str, tuple[Entry, ...]]
-    """Whole-message entries by their first word, longest first."""
+    entries: Mapping[tuple[str, ...], tuple[Rule, ...]]
+    """Sequences of words that may make up a whole message, with their rules; mere politeness has none."""
+    longest: Mapping[str, int]
+    """The length of the longest entry that begins with a word."""
     vocabulary: frozenset[str]
     """Every word of every entry: a message with another word cannot be made of entries."""
     start: Mapping[str, tuple[Rule, ...]]
@@ -94,9 +89,10 @@ def packaged_folder() -> Traversable:
 
 
 def load(folder: Traversable) -> WordLists:
-    """Read `<language>.toml` for every language and compile them. Takes tens of milliseconds; call it once, at the start.
+    """Read `<language>.toml` for every language and compile them. Takes 0.1 s or so; call it once.
 
-    `folder` is a `pathlib.Path` or `packaged_folder()`. Raises OSError if a file is missing, WordListError if one is unusable.
+    `folder` is a `pathlib.Path` or `packaged_folder()`. Raises OSError if a file is missing, WordListError if
+    one is unusable.
     """
     return build([parse_list(language, _text(folder, language)) for language in LANGUAGES])
 
@@ -113,7 +109,7 @@ def parse_list(language: str, text: str) -> LanguageList:
         raise WordListError(f"{language}.toml: {error}") from error
     unknown = set(read) - _KEYS
     if unknown or read.get("language") != language:
-        raise WordListError(f"{language}.toml: unknown keys {sorted(unknown)} or language is not {language!r}")
+        raise WordListError(f"{language}.toml: unknown keys {sorted(unknown)}, or another language")
     tables = {name: _table(language, name, read.get(name, {})) for name in _RULE_TABLES}
     listed = LanguageList(
         language=language,
@@ -146,14 +142,20 @@ def build(lists: Sequence[LanguageList]) -> WordLists:
     """Compile parsed lists. Raises WordListError if a pattern is malformed."""
     entries = _entries(lists)
     patterns = [found for listed in lists for found in _phrases(listed)]
+    longest: dict[str, int] = {}
+    for entry in entries:
+        longest[entry[0]] = max(longest.get(entry[0], 0), len(entry))
     return WordLists(
         entries=entries,
-        vocabulary=frozenset(word for same in entries.values() for entry in same for word in entry.words),
+        longest=longest,
+        vocabulary=frozenset(word for entry in entries for word in entry),
         start=_start(lists),
-        machine=PhraseMachine((elements, avoid) for _, elements, avoid in patterns),
-        rules=tuple(rule for rule, _, _ in patterns),
+        machine=PhraseMachine(compiled for _, compiled in patterns),
+        rules=tuple(rule for rule, _ in patterns),
         disarming={listed.language: listed.nouns | listed.limits for listed in lists},
-        sentence_rules=frozenset(f"{listed.language}.word.{name}" for listed in lists for name in listed.sentence_words),
+        sentence_rules=frozenset(
+            f"{listed.language}.word.{name}" for listed in lists for name in listed.sentence_words
+        ),
     )
 
 
@@ -172,8 +174,8 @@ _ENTRY_TABLES = (
 )
 
 
-def _entries(lists: Sequence[LanguageList]) -> dict[str, tuple[Entry, ...]]:
-    """Collect what may make up a whole message. Politeness is shared: "STOP por favor" is polite in any language."""
+def _entries(lists: Sequence[LanguageList]) -> dict[tuple[str, ...], tuple[Rule, ...]]:
+    """Collect what may make up a whole message. Politeness is shared: "STOP por favor" is polite anywhere."""
     rules: dict[tuple[str, ...], list[Rule]] = {}
     for listed in lists:
         for elements in _parsed(listed, listed.politeness):
@@ -185,26 +187,24 @@ def _entries(lists: Sequence[LanguageList]) -> dict[str, tuple[Entry, ...]]:
                 for elements in _parsed(listed, patterns):
                     for words in expand(elements):
                         rules.setdefault(words, []).append(rule)
-    by_first: dict[str, list[Entry]] = {}
-    for words, found in rules.items():
-        by_first.setdefault(words[0], []).append(Entry(words, tuple(dict.fromkeys(found))))
-    return {first: tuple(sorted(same, key=lambda entry: -len(entry.words))) for first, same in by_first.items()}
+    return {words: tuple(dict.fromkeys(found)) for words, found in rules.items()}
 
 
 _PHRASE_TABLES = (("phrases", "phrase", Strength.OPT_OUT), ("asks", "ask", Strength.ASK))
 
 
-def _phrases(listed: LanguageList) -> Iterator[tuple[Rule, tuple[Element, ...], frozenset[str]]]:
-    """Yield each phrase and negation with the words that its gaps must not pass over: the negations' first words."""
+def _phrases(listed: LanguageList) -> Iterator[tuple[Rule, Compiled]]:
+    """Yield phrases and negations. A gap in a phrase must not pass over the first word of a negation."""
     negations = list(_parsed(listed, listed.negations))
     avoid = frozenset(word for elements in negations for word in elements[0].words)
     for elements in negations:
-        yield Rule(f"{listed.language}.negation", listed.language, Strength.NEGATION), elements, frozenset()
+        rule = Rule(f"{listed.language}.negation", listed.language, Strength.NEGATION)
+        yield rule, Compiled(elements, counts_alone=False)
     for table, kind, strength in _PHRASE_TABLES:
         for name, patterns in listed.tables[table].items():
             rule = Rule(f"{listed.language}.{kind}.{name}", listed.language, strength)
             for elements in _parsed(listed, patterns):
-                yield rule, elements, avoid
+                yield rule, Compiled(elements, avoid)
 
 
 def _start(lists: Sequence[LanguageList]) -> dict[str, tuple[Rule, ...]]:
