@@ -21,7 +21,8 @@ from edge.webhooks.whatsapp.fields import (
     text,
     url,
 )
-from edge.webhooks.whatsapp.model import ChangeKind, Media, MessageKind
+from edge.webhooks.whatsapp.jids import lid_of, parse_jid, phone_of
+from edge.webhooks.whatsapp.model import ChangeKind, Media, MessageKind, PersonRef
 
 MAX_WRAPPERS = 8
 _MAX_HASH_BYTES = 64
@@ -228,6 +229,19 @@ def _poll_answer(part: Json, _: Json) -> Content:
     chosen = elements(child(part, "vote"), "selectedOptions")[: renderings.MAX_LISTED]
     options = [option for option in chosen if isinstance(option, str)]
     return Content(MessageKind.POLL, renderings.labelled("Poll answer", options))
+
+
+def poll_answer(element: Json, person: PersonRef | None) -> str:
+    """What this person voted, from the tally that 2.3.7 puts beside the (encrypted) vote."""
+    if person is None:
+        return ""
+    chosen = []
+    for entry in map(as_object, elements(element, "pollUpdates")[: renderings.MAX_LISTED]):
+        voters = [parse_jid(voter) for voter in elements(entry, "voters")]
+        ours = {phone_of(voter) or lid_of(voter) for voter in voters} - {""}
+        if ours & {person.phone, person.lid}:
+            chosen.append(name(entry, "name"))
+    return renderings.labelled("Poll answer", chosen) if chosen else ""
 
 
 def _order(part: Json, _: Json) -> Content:

@@ -21,6 +21,7 @@ from edge.webhooks.whatsapp.fields import (
     event_key,
     identifier,
     moment,
+    receipt_key,
     text,
 )
 from edge.webhooks.whatsapp.intake import Intake, UnusableError, same_name
@@ -72,8 +73,8 @@ def parse(raw: bytes, external_name: str) -> Delivery:
     if not isinstance(body, dict):
         intake.reject("The body is not an object.")
         return intake.delivery()
-    for entry_position, entry in enumerate(elements(body, "entry"), start=1):
-        for position, change in enumerate(elements(as_object(entry), "changes"), start=1):
+    for entry_position, entry in intake.counted(elements(body, "entry")):
+        for position, change in intake.counted(elements(as_object(entry), "changes")):
             where = f"Entry {entry_position}, change {position}"
             _take_change(intake, where, as_object(entry), as_object(change), external_name)
     return intake.delivery()
@@ -87,7 +88,7 @@ def _take_change(intake: Intake, where: str, entry: Json, change: Json, external
     elif not same_name(identifier(child(value, "metadata"), "phone_number_id"), external_name):
         intake.reject(f"{where}: belongs to another phone number id.")
     elif field == "account_update":
-        intake.take(where, value, lambda part: read_account_update(as_object(part), entry))
+        intake.take(where, value, lambda part: read_account_update(part, entry))
     elif field in _FIELDS:
         _take_lists(intake, where, value)
     else:
@@ -97,16 +98,12 @@ def _take_change(intake: Intake, where: str, entry: Json, change: Json, external
 def _take_lists(intake: Intake, where: str, value: Json) -> None:
     directory = Directory(value)
     for list_name, (label, read) in _LISTS.items():
-        for position, element in enumerate(elements(value, list_name), start=1):
-            place = f"{where}, {label} {position}"
-            if isinstance(element, dict):
-                intake.take(place, element, partial(_read_object, read, directory))
-            else:
-                intake.reject(f"{place}: is not an object.")
+        listed = elements(value, list_name)
+        intake.take_each(f"{where}, {label}", listed, partial(_read_with, read, directory))
 
 
-def _read_object(read: _Reader, directory: Directory, element: object) -> InboundEvent | None:
-    return read(as_object(element), directory)
+def _read_with(read: _Reader, directory: Directory, element: Json) -> InboundEvent | None:
+    return read(element, directory)
 
 
 def _message_id(element: Json) -> str:
@@ -238,9 +235,8 @@ def _read_status(status: Json, directory: Directory) -> InboundEvent | None:
         participant=participant,
         price_category=identifier(child(status, "pricing"), "category"),
     )
-    key_parts = [message_id, kind.name.lower(), participant]
     return InboundEvent(
-        event_key=event_key("receipt", *filter(None, key_parts)),
+        event_key=receipt_key(message_id, kind.name.lower(), participant),
         event=receipt,
         provider_time=moment(status.get("timestamp")),
         person=directory.complete(phone, scoped_id),

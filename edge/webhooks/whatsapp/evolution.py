@@ -9,11 +9,17 @@ customer's.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from edge.webhooks.whatsapp import evolution_state, renderings
-from edge.webhooks.whatsapp.baileys import Change, Content, change_from_protocol, quoted_id, read_content
+from edge.webhooks.whatsapp import evolution_state
+from edge.webhooks.whatsapp.baileys import (
+    Change,
+    Content,
+    change_from_protocol,
+    poll_answer,
+    quoted_id,
+    read_content,
+)
 from edge.webhooks.whatsapp.fields import (
     Json,
-    as_object,
     child,
     decode,
     digest,
@@ -23,6 +29,7 @@ from edge.webhooks.whatsapp.fields import (
     identifier,
     moment,
     name,
+    receipt_key,
 )
 from edge.webhooks.whatsapp.intake import Intake, UnusableError, same_name
 from edge.webhooks.whatsapp.jids import chat_of, lid_of, parse_jid, person_from, phone_of
@@ -85,21 +92,13 @@ def parse(raw: bytes, external_name: str) -> Delivery:
     elif event_name in evolution_state.EVENTS:
         date_time = identifier(body, "date_time")
         read_state = evolution_state.EVENTS[event_name]
-        intake.take("The state", body.get("data"), lambda part: read_state(as_object(part), date_time))
+        intake.take("The state", child(body, "data"), lambda part: read_state(part, date_time))
     elif event_name in _READERS:
-        _take_all(intake, body, _READERS[event_name])
+        read, own_phone = _READERS[event_name], phone_of(parse_jid(body.get("sender")))
+        intake.take_each("Element", elements(body, "data"), lambda part: read(part, own_phone))
     else:
         intake.ignore()
     return intake.delivery()
-
-
-def _take_all(intake: Intake, body: Json, read: Callable[[Json, str], InboundEvent | None]) -> None:
-    own_phone = phone_of(parse_jid(body.get("sender")))
-    for position, element in enumerate(elements(body, "data"), start=1):
-        if isinstance(element, dict):
-            intake.take(f"Element {position}", element, lambda part: read(as_object(part), own_phone))
-        else:
-            intake.reject(f"Element {position}: is not an object.")
 
 
 def _read_key(key: Json, own_phone: str, *, anywhere: bool = False) -> _Key:
@@ -142,6 +141,8 @@ def _read_upsert(element: Json, own_phone: str) -> InboundEvent | None:
         return None
     if key.from_business and key.chat is not ChatKind.DIRECT:
         key = replace(key, person=None)  # the participant is the business itself
+    elif key.person is None and key.chat is ChatKind.BROADCAST:
+        return None  # a newsletter has no author
     elif key.person is None and not key.from_business:
         raise UnusableError("has no usable sender.")
     if isinstance(said, Change):
@@ -159,7 +160,7 @@ def _message(said: Content, key: _Key, element: Json) -> InboundMessage:
     return InboundMessage(
         external_message_id=key.message_id,
         kind=said.kind,
-        text=_poll_answer(element, key.person) or said.text if said.kind is MessageKind.POLL else said.text,
+        text=poll_answer(element, key.person) or said.text if said.kind is MessageKind.POLL else said.text,
         # Evolution hands out a file by the id of its message.
         media=tuple(replace(media, external_id=key.message_id) for media in said.media),
         contact_name="" if key.from_business else _contact_name(element),
@@ -167,19 +168,6 @@ def _message(said: Content, key: _Key, element: Json) -> InboundMessage:
         quoted_external_message_id=said.quoted_id or quoted_id(child(element, "contextInfo")),
         is_button_reply=said.is_button_reply,
     )
-
-
-def _poll_answer(element: Json, person: PersonRef | None) -> str:
-    """What this person voted, from the tally that 2.3.7 puts beside the (encrypted) vote."""
-    if person is None:
-        return ""
-    chosen = []
-    for entry in map(as_object, elements(element, "pollUpdates")[: renderings.MAX_LISTED]):
-        voters = [parse_jid(voter) for voter in elements(entry, "voters")]
-        ours = {phone_of(voter) or lid_of(voter) for voter in voters} - {""}
-        if ours & {person.phone, person.lid}:
-            chosen.append(name(entry, "name"))
-    return renderings.labelled("Poll answer", chosen) if chosen else ""
 
 
 def _contact_name(element: Json) -> str:
@@ -246,9 +234,7 @@ def _read_update(element: Json, own_phone: str) -> InboundEvent | None:
     if receipt is None or ("fromMe" in element and not key.from_business):
         return None
     return InboundEvent(
-        event_key=event_key(
-            "receipt", key.message_id, receipt.name.lower(), *filter(None, [key.participant])
-        ),
+        event_key=receipt_key(key.message_id, receipt.name.lower(), key.participant),
         event=Receipt(
             external_message_id=key.message_id,
             kind=receipt,
@@ -284,6 +270,8 @@ def _read_deleted(element: Json, own_phone: str) -> InboundEvent | None:
 
     The key itself, or a stored message with the key inside if it was deleted over the API.
     """
+    if flag(element, "all"):
+        return None  # the chat was emptied on the phone; what was said stays said
     key = _read_key(child(element, "key") or element, own_phone)
     return InboundEvent(
         event_key=_revoke_key(key.message_id),

@@ -220,6 +220,11 @@ def event_key(*parts: str) -> str:
     return key if len(key) <= MAX_KEY_CHARACTERS else f"{parts[0]}:{digest(key)}"
 
 
+def receipt_key(message_id: str, kind: str, participant: str) -> str:
+    """Key of a receipt. In a group there is one for every participant, who is not named in it."""
+    return event_key("receipt", message_id, kind, *([digest(participant)[:16]] if participant else []))
+
+
 def digest(value: object) -> str:
     """A short stable fingerprint of anything JSON can hold; equal values have equal ones."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

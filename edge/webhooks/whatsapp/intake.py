@@ -3,12 +3,17 @@
 Pure. Sentences name an element by its position, never by its content.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
+from edge.webhooks.whatsapp.fields import Json
 from edge.webhooks.whatsapp.model import Delivery, InboundEvent
 
 MAX_SENTENCES = 100
 """Broken elements that are named one by one; further ones are only counted."""
+
+
+MAX_ELEMENTS = 100_000
+"""Elements of one body that are read, of all levels together; Meta, who sends the largest, stops at 1,000."""
 
 
 class UnusableError(ValueError):
@@ -27,8 +32,27 @@ class Intake:
         self._sentences: list[str] = []
         self._unnamed = 0
         self._ignored = 0
+        self._left = MAX_ELEMENTS
 
-    def take(self, where: str, element: object, read: Callable[[object], InboundEvent | None]) -> None:
+    def counted(self, elements: Iterable[object]) -> Iterator[tuple[int, object]]:
+        """The elements with their positions, from 1, for as long as `MAX_ELEMENTS` allows."""
+        for position, element in enumerate(elements, start=1):
+            if self._left == 0:
+                return
+            self._left -= 1
+            yield position, element
+
+    def take_each(
+        self, label: str, elements: Iterable[object], read: Callable[[Json], InboundEvent | None]
+    ) -> None:
+        """Read a list of objects; `label` and a position name each of them."""
+        for position, element in self.counted(elements):
+            if isinstance(element, dict):
+                self.take(f"{label} {position}", element, read)
+            else:
+                self.reject(f"{label} {position}: is not an object.")
+
+    def take(self, where: str, element: Json, read: Callable[[Json], InboundEvent | None]) -> None:
         """Read one element.
 
         `read` answers with what it found, or None to ignore it, or raises UnusableError.
@@ -61,6 +85,8 @@ class Intake:
         sentences = list(self._sentences)
         if self._unnamed:
             sentences.append(f"{self._unnamed} more elements could not be parsed.")
+        if self._left == 0:
+            sentences.append(f"Only the first {MAX_ELEMENTS} elements were read.")
         return Delivery(tuple(self._events), tuple(sentences), self._ignored)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 
 
-class NotJson(ValueError):  # noqa: N818 - said as a fact about the body
+class NotJson(ValueError):
     """The body as a whole is not JSON in UTF-8, or is nested too deeply.
 
     Says why, without quoting the body.

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from edge.webhooks.whatsapp.cloud_people import person as person_by_id
 from edge.webhooks.whatsapp.fields import (
     Json,
-    as_object,
     decode,
     elements,
     event_key,
@@ -57,15 +56,13 @@ def parse(raw: bytes, external_name: str) -> Delivery:
     elif not same_name(name(body, "instance"), external_name):
         intake.reject("The body names another instance.")
     elif "events" in body:
-        for position, element in enumerate(elements(body, "events"), start=1):
-            intake.take(f"Event {position}", element, _read)
+        intake.take_each("Event", elements(body, "events"), _read)
     else:
         intake.take("Event 1", body, _read)
     return intake.delivery()
 
 
-def _read(element: object) -> InboundEvent:
-    part = as_object(element)
+def _read(part: Json) -> InboundEvent:
     read = _READERS.get(identifier(part, "event").lower() or "message")
     if read is None:
         raise UnusableError("is of a kind that is not known.")

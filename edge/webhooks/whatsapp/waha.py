@@ -1,7 +1,7 @@
 """WAHA webhooks -> events.
 
-Pure. Shapes as in https://waha.devlike.pro/docs/how-to/events/ and WAHA's OpenAPI file (2026.7). A message goes
-by its bare id here, which alone is the same in every event and engine. The envelope's `id` belongs to the
+Pure. Shapes as in https://waha.devlike.pro/docs/how-to/events/ and WAHA's OpenAPI file (2026.7). A message is
+known by its bare id, which alone is the same in every event and engine. The envelope's `id` belongs to the
 subscription, not to what happened, and cannot tell duplicates.
 """
 
@@ -19,6 +19,7 @@ from edge.webhooks.whatsapp.fields import (
     moment,
     name,
     number,
+    receipt_key,
     text,
 )
 from edge.webhooks.whatsapp.intake import Intake, UnusableError, same_name
@@ -90,6 +91,8 @@ def _read_message(payload: Json, _: Json, own_phone: str) -> InboundEvent | None
     person = where.person
     if where.from_business and where.chat is not ChatKind.DIRECT:
         person = None
+    elif person is None and where.chat is ChatKind.BROADCAST:
+        return None  # a newsletter has no author
     elif person is None and not where.from_business:
         raise UnusableError("has no usable sender.")
     message = InboundMessage(
@@ -141,9 +144,8 @@ def _read_ack(payload: Json, body: Json, own_phone: str) -> InboundEvent | None:
         error_code=_FAILED_CODE if kind is ReceiptKind.FAILED else "",
         participant=where.participant,
     )
-    parts = [where.message_id, kind.name.lower(), where.participant]
     return InboundEvent(
-        event_key("receipt", *filter(None, parts)),
+        receipt_key(where.message_id, kind.name.lower(), where.participant),
         receipt,
         moment(payload.get("timestamp")) or moment(body.get("timestamp")),
         where.person,
