@@ -23,10 +23,12 @@ from policycore.ids import RandomBytes, new_id
 from policycore.metrics import Metrics
 from policycore.optout.match import Match, match
 from policycore.optout.words import load as load_words
+from policycore.optout.words import packaged_folder as word_folder
 from policycore.ports import Counters
 from policycore.registry.changes import ConfigChanges
+from policycore.registry.registry import build_registry
 from policycore.registry.sealing import Sealing
-from policycore.rpc.admin import build_admin_servicer
+from policycore.rpc.admin_service import AdminServicer
 from policycore.rpc.identity import HEALTH, REFLECTION, IdentityInterceptor, built_in_identities
 from policycore.rpc.policy import PolicyServicer, PolicyUseCases
 from policycore.rpc.server import PolicyServer
@@ -35,7 +37,10 @@ from policycore.store.config_cache import ConfigCache
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
 from policycore.store.events import SqlEventLedger
+from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.outbox import SqlOutbox
+from policycore.store.registry_store import SqlRegistryStore
+from policycore.system_watch import CoreWatch
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter
@@ -107,9 +112,7 @@ async def assemble(
     database = open_database(settings.database_url, clock)
     sealing = Sealing(settings.master_key, random_bytes)
     changes = ConfigChanges()
-    config = ConfigCache(
-        database, lru_cache(maxsize=_UNSEALED)(sealing.unseal), changes, clock, monotonic
-    )
+    config = ConfigCache(database, lru_cache(maxsize=_UNSEALED)(sealing.unseal), changes, clock, monotonic)
     try:
         await config.start()
     except BaseException:
@@ -129,7 +132,12 @@ async def assemble(
     ledger = SqlDecisionLedger(database, config.at)
     events = SqlEventLedger(database, config.at)
     outbox = OutboxWorker(
-        SqlOutbox(database), senders, resolve_posting(config.current), clock, random.SystemRandom().random
+        SqlOutbox(database),
+        senders,
+        resolve_posting(config.current),
+        clock,
+        random.SystemRandom().random,
+        ready=senders.available,
     )
     dispatcher = Dispatcher(
         events,
@@ -143,7 +151,7 @@ async def assemble(
         opted_out=lambda person_id: guards.opted_out(person_id, clock() + GUARDED_FOR),
     )
     after = AfterCommit(dispatcher, guards, changes, outbox.wake, clock)
-    words = load_words()
+    words = load_words(word_folder())
 
     def match_opt_out(text: str, language: str) -> Match:
         return match(text, words, language_hint=language or None)
@@ -156,28 +164,38 @@ async def assemble(
     submitter = Submitter(decider, ledger, events, counters, dispatcher, clock)
     metrics = Metrics()
     use_cases = PolicyUseCases(database, config, submitter, recorder, metrics, monotonic)
-    admin = build_admin_servicer(
-        database=database,
+    registry = build_registry(
+        store=SqlRegistryStore(database, changes.notify),
+        log_reader=SqlLogReader(database),
+        replays=SqlDeliveryReplays(database),
         sealing=sealing,
-        changes=changes,
-        guards=guards,
         probe=senders,
-        clock=clock,
+        guards=guards,
+        system=CoreWatch(database, counters, links, config.current, clock),
+        wake_outbox=outbox.wake,
         random_bytes=random_bytes,
-        settings=settings,
-        config=config,
-        counters=counters,
-        senders=senders,
+        plain_http=settings.development,
     )
     server = PolicyServer(
         PolicyServicer(use_cases),
-        admin,
+        AdminServicer(registry),
         [_identity(settings, config, clock)],
         with_reflection=settings.development,
     )
     return PolicyCore(
-        database, config, events, dispatcher, submitter, recorder, outbox, senders, guards, links, server,
-        metrics, redis,
+        database,
+        config,
+        events,
+        dispatcher,
+        submitter,
+        recorder,
+        outbox,
+        senders,
+        guards,
+        links,
+        server,
+        metrics,
+        redis,
     )
 
 
@@ -189,13 +207,11 @@ def _counters(settings: Settings, monotonic: Callable[[], float]) -> tuple[Count
     return RedisCounters(client, twin, monotonic), client
 
 
-def _identity(
-    settings: Settings, config: ConfigCache, clock: Callable[[], datetime]
-) -> IdentityInterceptor:
+def _identity(settings: Settings, config: ConfigCache, clock: Callable[[], datetime]) -> IdentityInterceptor:
     exempt = (HEALTH, REFLECTION) if settings.development else (HEALTH,)
     return IdentityInterceptor(
         built_in_identities(settings.edge_token, settings.admin_token),
-        lambda digest: config.current().service_tokens.get(digest),
+        lambda digest: config.current().service_tokens.get(digest),  # noqa: PLW0108 - the newest one, each time
         clock,
         exempt,
     )

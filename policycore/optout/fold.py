@@ -53,8 +53,8 @@ _STRIPPED_MARKS = (
 """Blocks whose marks carry no meaning here. In Devanagari they do: रोकें is "stop", रुकें is "wait"."""
 
 _HAMZA_AND_TANWEEN = frozenset("\u0654\u0655\u064b")
-_REMEMBERED = (range(0x3000), range(0xFB50, 0xFF00), range(0x1F000, 0x1FB00))
-"""Letters, presentation forms and emoji of chat text. The rest is worked out anew: memory stays bounded."""
+_REMEMBERED = (range(0x10000), range(0x1D400, 0x1D800), range(0x1F000, 0x1FB00))
+"""The basic plane, fancy letters and emoji. What is rarer is worked out anew, so that memory stays bounded."""
 
 _REPEATS = re.compile(r"([^\d\s.,])\1\1+")
 

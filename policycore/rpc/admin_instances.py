@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hubgate.policy.v1 import events_pb2, records_pb2
+from hubgate.policy.v1 import events_pb2
 from hubgate.policy.v1 import instances_pb2 as pb
 from policycore.registry.registry import Registry
 from policycore.registry.rows import InstanceRow
@@ -38,20 +38,20 @@ class InstanceMethods:
 
     @answered
     async def CreateInstance(
-        self, request: records_pb2.CreateInstanceRequest, context: Any
-    ) -> records_pb2.CreateInstanceResponse:
+        self, request: pb.CreateInstanceRequest, context: Any
+    ) -> pb.CreateInstanceResponse:
         row = await self._registry.instances.create(
             current_identity(), request.instance.account_id, read_all(request.instance, _FIELDS)
         )
-        return records_pb2.CreateInstanceResponse(instance=instance_to_wire(row))
+        return pb.CreateInstanceResponse(instance=instance_to_wire(row))
 
     @answered
     async def UpdateInstance(
-        self, request: records_pb2.UpdateInstanceRequest, context: Any
-    ) -> records_pb2.UpdateInstanceResponse:
+        self, request: pb.UpdateInstanceRequest, context: Any
+    ) -> pb.UpdateInstanceResponse:
         values = read_named(request.instance, request.fields, _FIELDS)
         row = await self._registry.instances.update(current_identity(), request.instance.instance_id, values)
-        return records_pb2.UpdateInstanceResponse(instance=instance_to_wire(row))
+        return pb.UpdateInstanceResponse(instance=instance_to_wire(row))
 
     @answered
     async def ListInstances(self, request: pb.ListInstancesRequest, context: Any) -> pb.ListInstancesResponse:

@@ -91,9 +91,7 @@ def message_to_wire(view: MessageView, *, reveal: bool) -> events_pb2.Message:
 def answer_to_wire(decided: Decided) -> policy_service_pb2.SubmitResponse:
     """The answer to one request."""
     wire = policy_service_pb2.SubmitResponse(
-        decision=decision_to_wire(
-            decided.decision, decided.decision_id, decided.log_id, every_finding=False
-        ),
+        decision=decision_to_wire(decided.decision, decided.decision_id, decided.log_id, every_finding=False),
         duplicate=decided.duplicate,
         event_type=int(decided.event_type),  # type: ignore[arg-type]
     )
@@ -125,7 +123,12 @@ def command_from_wire(
         key = snapshot.api_keys.get(request.api_key_id)
         if key is None:
             raise NotFound(f"API key {request.api_key_id[:64]!r}")
-        account_id, source, test_key, scope = key.account_id, Source.SEND_API, key.test, f"api:{key.account_id}"
+        account_id, source, test_key, scope = (
+            key.account_id,
+            Source.SEND_API,
+            key.test,
+            f"api:{key.account_id}",
+        )
     else:
         account_id, source = _service_account(request, identity, snapshot), Source.SERVICE
         scope = f"svc:{identity.token_id or identity.name}"

@@ -33,7 +33,9 @@ _STATES = {
 def report_from_wire(request: policy_service_pb2.RecordEventsRequest) -> Report:
     """One delivery. Raises Malformed for what no edge would send."""
     if len(request.events) > MAX_EVENTS:
-        raise Malformed("events", f"holds {len(request.events)} events; at most {MAX_EVENTS} are taken at once.")
+        raise Malformed(
+            "events", f"holds {len(request.events)} events; at most {MAX_EVENTS} are taken at once."
+        )
     if not request.HasField("received_at"):
         raise Malformed("received_at", "is required.")
     return Report(

@@ -42,11 +42,16 @@ class Failure:
         self.field = error.field if isinstance(error, Malformed | AlreadyExistsError) else ""
         self.retry_after_seconds = error.retry_after_seconds if isinstance(error, Unavailable) else None
         if self.code is grpc.StatusCode.UNAVAILABLE and not isinstance(error, PolicyCoreError):
-            self.reason, self.message = "DATABASE_UNAVAILABLE", "The database cannot be reached; nothing was done."
+            self.reason, self.message = (
+                "DATABASE_UNAVAILABLE",
+                "The database cannot be reached; nothing was done.",
+            )
             self.retry_after_seconds = 1.0
         if not isinstance(error, PolicyCoreError):
             # The text of a database error may hold what a row holds; its type is enough to go on.
-            _log.error("rpc.failed", error=type(error).__name__, exc_info=self.code is grpc.StatusCode.INTERNAL)
+            _log.error(
+                "rpc.failed", error=type(error).__name__, exc_info=self.code is grpc.StatusCode.INTERNAL
+            )
 
     def to_item_error(self) -> policy_service_pb2.ItemError:
         """The error of one item in a stream."""
@@ -65,9 +70,7 @@ class Failure:
             wait = duration_pb2.Duration(seconds=max(1, round(self.retry_after_seconds)))
             details.append(_pack(error_details_pb2.RetryInfo(retry_delay=wait)))
         return rpc_status.to_status(
-            status_pb2.Status(
-                code=code_pb2.Code.Value(self.code.name), message=self.message, details=details
-            )
+            status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=self.message, details=details)
         )
 
 

@@ -5,6 +5,9 @@ Permission comes
 before existence: whoever may not call an RPC learns nothing else from it.
 """
 
+# gRPC's classes are generic in their stubs only.
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar

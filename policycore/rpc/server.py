@@ -1,6 +1,7 @@
 """The gRPC server around the servicers: identity, health, reflection, keep-alive, limits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -34,7 +35,7 @@ class PolicyServer:
         self,
         policy: policy_service_pb2_grpc.PolicyServiceServicer,
         admin: admin_service_pb2_grpc.AdminServiceServicer,
-        interceptors: Sequence[grpc.aio.ServerInterceptor],
+        interceptors: "Sequence[grpc.aio.ServerInterceptor[Any, Any]]",
         *,
         with_reflection: bool,
     ) -> None:

@@ -11,9 +11,7 @@ from policycore.rpc.times import to_seconds
 _MAX_ANSWERS = 256
 _DEFAULT_TIMEOUT_SECONDS = 10.0
 
-Submit = Callable[
-    [policy_service_pb2.SubmitRequest, float], Awaitable[policy_service_pb2.SubmitResponse]
-]
+Submit = Callable[[policy_service_pb2.SubmitRequest, float], Awaitable[policy_service_pb2.SubmitResponse]]
 
 
 async def serve_items(

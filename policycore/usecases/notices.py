@@ -17,7 +17,8 @@ from policycore.event_ledger import EventTransaction, EventWrites, KnownPerson
 from policycore.ids import RandomBytes, new_id
 from policycore.ledger import MessageState, MessageView, NewDecision, NewMessage
 from policycore.model import Action, EventType, Facts, InstanceFact, Intent, Source, SuppressionFact
-from policycore.optout.replies import ReplyKind, reply
+from policycore.optout.match import MatchKind
+from policycore.optout.replies import reply
 from policycore.phone import mask_phone
 from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig
@@ -36,9 +37,9 @@ _CHECKS = (
 )
 
 _KINDS = {
-    "opt_out": ReplyKind.OPT_OUT_CONFIRMED,
-    "opt_in": ReplyKind.OPT_IN_CONFIRMED,
-    "clarify": ReplyKind.CLARIFICATION,
+    "opt_out": MatchKind.OPT_OUT,
+    "opt_in": MatchKind.OPT_IN,
+    "clarify": MatchKind.AMBIGUOUS,
 }
 
 

@@ -71,13 +71,13 @@ class AdminServiceStub:
                 _registered_method=True)
         self.CreateInstance = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/CreateInstance',
-                request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceRequest.SerializeToString,
-                response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceResponse.FromString,
+                request_serializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceResponse.FromString,
                 _registered_method=True)
         self.UpdateInstance = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/UpdateInstance',
-                request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceRequest.SerializeToString,
-                response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceResponse.FromString,
+                request_serializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceResponse.FromString,
                 _registered_method=True)
         self.ListInstances = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/ListInstances',
@@ -536,13 +536,13 @@ def add_AdminServiceServicer_to_server(servicer, server):
             ),
             'CreateInstance': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateInstance,
-                    request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceRequest.FromString,
-                    response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceResponse.SerializeToString,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceResponse.SerializeToString,
             ),
             'UpdateInstance': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateInstance,
-                    request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceRequest.FromString,
-                    response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceResponse.SerializeToString,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceResponse.SerializeToString,
             ),
             'ListInstances': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInstances,
@@ -883,8 +883,8 @@ class AdminService:
             request,
             target,
             '/hubgate.policy.v1.AdminService/CreateInstance',
-            hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceRequest.SerializeToString,
-            hubgate_dot_policy_dot_v1_dot_records__pb2.CreateInstanceResponse.FromString,
+            hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_instances__pb2.CreateInstanceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -910,8 +910,8 @@ class AdminService:
             request,
             target,
             '/hubgate.policy.v1.AdminService/UpdateInstance',
-            hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceRequest.SerializeToString,
-            hubgate_dot_policy_dot_v1_dot_records__pb2.UpdateInstanceResponse.FromString,
+            hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_instances__pb2.UpdateInstanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,9 +49,9 @@ class AdminServiceStub:
     """Revokes an API key; holds everywhere within a second."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListApiKeysRequest, _accounts_pb2.ListApiKeysResponse]
     """Lists an account's API keys by their visible prefix."""
-    CreateInstance: _grpc.UnaryUnaryMultiCallable[_records_pb2.CreateInstanceRequest, _records_pb2.CreateInstanceResponse]
+    CreateInstance: _grpc.UnaryUnaryMultiCallable[_instances_pb2.CreateInstanceRequest, _instances_pb2.CreateInstanceResponse]
     """Makes a WhatsApp instance."""
-    UpdateInstance: _grpc.UnaryUnaryMultiCallable[_records_pb2.UpdateInstanceRequest, _records_pb2.UpdateInstanceResponse]
+    UpdateInstance: _grpc.UnaryUnaryMultiCallable[_instances_pb2.UpdateInstanceRequest, _instances_pb2.UpdateInstanceResponse]
     """Changes the named fields of an instance."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_instances_pb2.ListInstancesRequest, _instances_pb2.ListInstancesResponse]
     """Lists instances with their states."""
@@ -131,9 +131,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Revokes an API key; holds everywhere within a second."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListApiKeysRequest, _accounts_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists an account's API keys by their visible prefix."""
-    CreateInstance: _aio.UnaryUnaryMultiCallable[_records_pb2.CreateInstanceRequest, _records_pb2.CreateInstanceResponse]  # type: ignore[assignment]
+    CreateInstance: _aio.UnaryUnaryMultiCallable[_instances_pb2.CreateInstanceRequest, _instances_pb2.CreateInstanceResponse]  # type: ignore[assignment]
     """Makes a WhatsApp instance."""
-    UpdateInstance: _aio.UnaryUnaryMultiCallable[_records_pb2.UpdateInstanceRequest, _records_pb2.UpdateInstanceResponse]  # type: ignore[assignment]
+    UpdateInstance: _aio.UnaryUnaryMultiCallable[_instances_pb2.UpdateInstanceRequest, _instances_pb2.UpdateInstanceResponse]  # type: ignore[assignment]
     """Changes the named fields of an instance."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_instances_pb2.ListInstancesRequest, _instances_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Lists instances with their states."""
@@ -250,17 +250,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def CreateInstance(
         self,
-        request: _records_pb2.CreateInstanceRequest,
+        request: _instances_pb2.CreateInstanceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_records_pb2.CreateInstanceResponse, _abc.Awaitable[_records_pb2.CreateInstanceResponse]]:
+    ) -> _typing.Union[_instances_pb2.CreateInstanceResponse, _abc.Awaitable[_instances_pb2.CreateInstanceResponse]]:
         """Makes a WhatsApp instance."""
 
     @_abc_1.abstractmethod
     def UpdateInstance(
         self,
-        request: _records_pb2.UpdateInstanceRequest,
+        request: _instances_pb2.UpdateInstanceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_records_pb2.UpdateInstanceResponse, _abc.Awaitable[_records_pb2.UpdateInstanceResponse]]:
+    ) -> _typing.Union[_instances_pb2.UpdateInstanceResponse, _abc.Awaitable[_instances_pb2.UpdateInstanceResponse]]:
         """Changes the named fields of an instance."""
 
     @_abc_1.abstractmethod

@@ -1,0 +1,79 @@
+"""How the parts of a policy core are, for `hubgate doctor` and administrators."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from policycore.dispatch.links import SenderLink
+from policycore.model import Rules
+from policycore.ports import Counters
+from policycore.registry.snapshot import Snapshot
+from policycore.registry.system_state import ComponentState, SystemState
+from policycore.store.engine import Database
+
+VERSION = "0.1.0"
+
+
+class CoreWatch:
+    """Implements `SystemWatch` over the running parts."""
+
+    def __init__(
+        self,
+        database: Database,
+        counters: Counters,
+        links: Sequence[SenderLink],
+        snapshot: Callable[[], Snapshot],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._counters = counters
+        self._links = links
+        self._snapshot = snapshot
+        self._clock = clock
+
+    async def look(self) -> SystemState:
+        """Looks at database, clock, counters, senders and instances. A broken part is told, not raised."""
+        database, revision, database_time = await self._database_state()
+        parts = [database]
+        if database.healthy:
+            parts.append(self._clock_state(database_time))
+        parts.append(await self._counters_state())
+        parts.extend(_sender_state(link) for link in self._links)
+        parts.extend(self._instance_states())
+        return SystemState(tuple(parts), VERSION, revision, database_time)
+
+    async def _database_state(self) -> tuple[ComponentState, str, datetime]:
+        try:
+            async with self._database.reading() as connection:
+                now = await self._database.now(connection)
+                query = text("SELECT version_num FROM alembic_version")
+                revision = (await connection.execute(query)).scalar_one_or_none() or ""
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            broken = ComponentState("database", False, f"It cannot be read: {type(error).__name__}.")
+            return broken, "", self._clock()
+        return ComponentState("database", True, f"It answers; {self._database.dialect}."), revision, now
+
+    def _clock_state(self, database_time: datetime) -> ComponentState:
+        offset = abs((self._clock() - database_time).total_seconds())
+        trusted = offset <= Rules().max_clock_offset.total_seconds()
+        return ComponentState("clock", trusted, f"It is {offset:.1f} s from the database's.")
+
+    async def _counters_state(self) -> ComponentState:
+        healthy = await self._counters.healthy()
+        words = "They answer." if healthy else "Redis does not answer; this process counts by itself."
+        return ComponentState("counters", healthy, words)
+
+    def _instance_states(self) -> list[ComponentState]:
+        instances = self._snapshot().instances.values()
+        return [
+            ComponentState(f"instance {each.name}", each.state == "open", f"Its state is {each.state}.")
+            for each in instances
+        ]
+
+
+def _sender_state(link: SenderLink) -> ComponentState:
+    obeys = link.obedient()
+    words = "It takes work." if obeys else "It is not connected, or its guard has not answered."
+    return ComponentState(f"sender {link.address}", obeys, words)
