@@ -1,74 +1,14 @@
 """Which rows of the outbox are leased and what settling does, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from integration.outbox.outbox_rows import Rows
 
 from policycore.ports import OutboxRow, OutboxSettlement
-from policycore.store.engine import Database, open_database
+from policycore.store.engine import open_database
 from policycore.store.outbox import SqlOutbox
-from policycore.store.schema import metadata
-from policycore.store.tables import outbox
-
-
-@dataclass
-class Rows:
-    """Writes and reads rows of the outbox; moments are relative to when it was made."""
-
-    database: Database
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    written: int = 0
-
-    async def add(self, person: str | None = "psn_a", destination: str = "int_a", due: float = -1.0) -> int:
-        self.written += 1
-        webhook = destination if destination.startswith("whk_") else None
-        values: dict[str, Any] = {
-            "id": f"dlv_{self.written}",
-            "account_id": "acc_a",
-            "integration_id": None if webhook else destination,
-            "webhook_id": webhook,
-            "person_id": person,
-            "event_name": "message.received",
-            "body": f'{{"n": {self.written}}}',
-            "state": "pending",
-            "next_attempt_at": self.began + timedelta(seconds=due),
-            "created_at": self.began,
-        }
-        async with self.database.transaction() as connection:
-            written = await connection.execute(insert(outbox).values(values).returning(outbox.c.number))
-            return int(written.scalar_one())
-
-    async def row(self, number: int) -> Any:
-        async with self.database.reading() as connection:
-            return (await connection.execute(select(outbox).where(outbox.c.number == number))).one()
-
-    async def end_lease(self, number: int) -> None:
-        """As if the lease's time were over."""
-        async with self.database.transaction() as connection:
-            past = self.began - timedelta(seconds=1)
-            await connection.execute(
-                update(outbox).where(outbox.c.number == number).values(leased_until=past)
-            )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def rows(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rows]:
-    url = (
-        f"sqlite+aiosqlite:///{tmp_path}/outbox.db"
-        if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres_url"))
-    )
-    database = open_database(url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    yield Rows(database)
-    await database.close()
 
 
 def settlement(row: OutboxRow | int, state: str, attempts: int = 1, due: float = 3600.0) -> OutboxSettlement:
