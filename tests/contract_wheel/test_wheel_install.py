@@ -1,5 +1,9 @@
-"""The contracts as another product meets them: a wheel in an empty environment, without this repository."""
+"""The contracts as another product meets them: a wheel in an empty environment, without this repository.
 
+It calls the real policy core, and a stand-in for what that cannot be made to say: a reason of a later version.
+"""
+
+import asyncio
 import importlib.metadata
 import json
 import pathlib
@@ -14,13 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from hubgate.policy.v1 import (
+    accounts_pb2,
     decision_pb2,
     policy_service_pb2,
     reasons_pb2,
 )
+from support.gateway import CoreClient, Gateway
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _TOKEN = "hgs_a-token-for-this-test-only"
@@ -219,3 +226,59 @@ def test_the_wheel_is_typed(empty_python: pathlib.Path, tmp_path: pathlib.Path) 
         *(sys.executable, "-m", "mypy", "--strict", "--config-file", "/dev/null", "--no-incremental"),
         *("--python-executable", str(empty_python), str(snippet)),
     )
+
+
+@pytest.fixture(scope="module")
+def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The whole product on SQLite."""
+    folder = tmp_path_factory.mktemp("gateway")
+    gateway = Gateway(folder, f"sqlite+aiosqlite:///{folder}/hubgate.db")
+    try:
+        asyncio.run(gateway.start())
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+async def _refused_reply(gateway: Gateway, core: CoreClient) -> tuple[str, int]:
+    """Posts a reply to someone who never wrote; gives back the account and the number in the policy log."""
+    account = await core.account()
+    instance = await core.instance(account.account_id, "sandbox")
+    integration, secret, _ = await core.integration(account.account_id, [instance.instance_id])
+    await core.probe(instance.instance_id)
+    async with httpx.AsyncClient(base_url=gateway.base_url, trust_env=False, timeout=10) as client:
+        answer = await client.post(
+            f"/integrations/3cx/webhook/{integration.integration_id}",
+            json={
+                "event_type": "outbound_message",
+                "to": "+966500000000",
+                "message_text": "Your support ticket has been updated.",
+                "message_purpose": "support",
+            },
+            headers={"X-WhatsApp-Gateway-3CX-Secret": secret},
+        )
+    assert answer.status_code == 409, answer.text
+    return account.account_id, answer.json()["log_id"]
+
+
+async def test_the_wheel_calls_the_real_policy_core(
+    empty_python: pathlib.Path, running_gateway: Gateway
+) -> None:
+    address = running_gateway.core_address
+    async with CoreClient(address, running_gateway.admin_token) as core:
+        account_id, log_id = await _refused_reply(running_gateway, core)
+        service = await core.call(
+            core.admin.CreateServiceToken,
+            accounts_pb2.CreateServiceTokenRequest(
+                name="another-product", rights=["Explain"], account_ids=[account_id]
+            ),
+        )
+        outcome = await asyncio.to_thread(_call, empty_python, address, service.token, log_id)
+        assert outcome == {
+            "code": "OK",
+            "log_id": log_id,
+            "verdict": "VERDICT_DENY",
+            "word": "REASON_CODE_WINDOW_NEVER_OPENED",
+        }
+        refused = await asyncio.to_thread(_call, empty_python, address, "hgs_unknown", log_id)
+        assert refused == {"code": "UNAUTHENTICATED"}
