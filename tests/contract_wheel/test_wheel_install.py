@@ -1,6 +1,6 @@
 """The contracts as another product meets them: a wheel in an empty environment, without this repository.
 
-It calls the real policy core, and a stand-in for what that cannot be made to say: a reason of a later version.
+It calls the real policy core, and a stand-in for what that one cannot say: a reason of a later version.
 """
 
 import asyncio
