@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+
 from support.admin_core import AdminCore, running_admin_core
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import grpc
 import pytest
-from support.admin_core import ADMIN_TOKEN, EDGE_TOKEN, AdminCore, Caller, error_info
 
 from hubgate.policy.v1 import (
     accounts_pb2,
     admin_service_pb2,
     policy_service_pb2,
 )
+from support.admin_core import ADMIN_TOKEN, EDGE_TOKEN, AdminCore, Caller, error_info
 
 POLICY = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 ADMIN = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]

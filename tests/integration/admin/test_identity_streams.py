@@ -8,13 +8,13 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from support.admin_core import EDGE_TOKEN, error_info
 
 from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
 from policycore.registry.credentials import digest
 from policycore.registry.snapshot import ServiceTokenConfig
 from policycore.rpc.identity import IdentityInterceptor, built_in_identities, current_identity
+from support.admin_core import EDGE_TOKEN, error_info
 
 TOKEN = "hgs_" + "a" * 43
 
