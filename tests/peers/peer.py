@@ -7,6 +7,7 @@ Besides its vendor's paths each stand-in serves `GET /_log` (what it received), 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import signal
 from collections.abc import Awaitable, Callable
@@ -69,6 +70,7 @@ class Peer:
         self._session: aiohttp.ClientSession | None = None
         self._sent = 0
         self._arrived = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def _listen(self, port: int) -> Self:
         app = web.Application(client_max_size=16 * 1024 * 1024)
@@ -89,7 +91,8 @@ class Peer:
         raise NotImplementedError
 
     async def stop(self) -> None:
-        """Closes the server and every connection."""
+        """Closes the server and every connection; whoever waits for a slow answer is let go."""
+        self._stopping.set()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -126,7 +129,8 @@ class Peer:
     async def play(self, request: web.Request, script: Script) -> web.StreamResponse:
         """The scripted answer."""
         if script.delay_seconds:
-            await asyncio.sleep(script.delay_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), script.delay_seconds)
         if script.drop and request.transport is not None:
             request.transport.abort()
             raise ConnectionResetError
