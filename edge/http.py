@@ -13,8 +13,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 DISCARD_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of an oversized body that are read and thrown away, so that an honest caller gets to see the 413."""
-DISCARD_SECONDS: Final = 1.0
+"""Bytes past the limit that are read and thrown away, so that an honest caller gets to see the 413."""
+DISCARD_SECONDS: Final = 3.0
 KEEP_OPEN_LIMIT: Final = 65_536
 """A declared body up to this size may arrive after a refusal; with a larger or undeclared one the
 connection closes.
@@ -76,7 +76,9 @@ class HttpRequest:
         """
         declared = self.declared_length()
         if declared is not None and declared > limit:
-            await self._discard()
+            # A caller that waits for `100 Continue` has sent nothing yet, and must not be asked to.
+            if "expect" not in self.headers:
+                await self._discard(limit + DISCARD_LIMIT)
             raise BodyTooLargeError
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -96,15 +98,14 @@ class HttpRequest:
             if total > limit:
                 chunks.clear()
                 if message.get("more_body", False):
-                    await self._discard()
+                    await self._discard(DISCARD_LIMIT)
                 raise BodyTooLargeError
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def _discard(self) -> None:
-        """Throws away what still comes, within small bounds."""
-        remaining = DISCARD_LIMIT
+    async def _discard(self, remaining: int) -> None:
+        """Throws away what still comes, up to `remaining` bytes and for a short while."""
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
                 while remaining > 0:

@@ -157,7 +157,10 @@ async def _serve_until(app: Litestar | Any, listener: socket.socket, stop: async
 
 def _listener(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    return socket.create_server((listen.host, listen.port), family=family, backlog=_BACKLOG)
+    listener = socket.create_server((listen.host, listen.port), family=family, backlog=_BACKLOG)
+    # Inherited by every connection: head and body of an answer go out at once, not 40 ms apart.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def configure_logging(level: str) -> None:

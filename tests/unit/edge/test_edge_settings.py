@@ -1,0 +1,74 @@
+"""The edge's settings: defaults, every variable, and one clear sentence for each wrong value."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from edge.errors import SettingsError
+from edge.settings import Listen, Settings, read_settings
+
+TOKEN = {"HUBGATE_EDGE_TOKEN": "tok_1"}
+
+
+def test_defaults() -> None:
+    assert read_settings(TOKEN) == Settings(token="tok_1")
+    settings = read_settings(TOKEN | {"HUBGATE_SANDBOX": "", "HUBGATE_EDGE_LISTEN": " "})
+    assert settings.listen == Listen("127.0.0.1", 8080)
+    assert (settings.sandbox, settings.environment, settings.log_level) == ("off", "development", "info")
+    assert settings.metrics_listen is None
+
+
+def test_every_variable() -> None:
+    settings = read_settings(
+        TOKEN
+        | {
+            "HUBGATE_EDGE_LISTEN": "[::1]:9000",
+            "HUBGATE_POLICYCORE_ADDRESS": "core.internal:8071",
+            "HUBGATE_TRUSTED_PROXIES": "10.0.0.1, 2001:db8::/32",
+            "HUBGATE_EDGE_METRICS_LISTEN": "127.0.0.1:9100",
+            "HUBGATE_SANDBOX": "Admin",
+            "HUBGATE_ENVIRONMENT": "production",
+            "HUBGATE_LOG_LEVEL": "warning",
+        }
+    )
+    assert settings.listen == Listen("::1", 9000)
+    assert settings.policycore_address == "core.internal:8071"
+    assert settings.trusted_proxies == (ip_network("10.0.0.1"), ip_network("2001:db8::/32"))
+    assert settings.metrics_listen == Listen("127.0.0.1", 9100)
+    assert (settings.sandbox, settings.environment, settings.log_level) == ("admin", "production", "warning")
+
+
+def test_a_socket_file_may_lead_to_the_policy_core() -> None:
+    settings = read_settings(TOKEN | {"HUBGATE_POLICYCORE_ADDRESS": "unix:/run/hubgate/core.sock"})
+    assert settings.policycore_address == "unix:/run/hubgate/core.sock"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HUBGATE_EDGE_TOKEN", ""),
+        ("HUBGATE_EDGE_TOKEN", "tök"),
+        ("HUBGATE_EDGE_TOKEN", "a\nb"),
+        ("HUBGATE_EDGE_LISTEN", "8080"),
+        ("HUBGATE_EDGE_LISTEN", ":8080"),
+        ("HUBGATE_EDGE_LISTEN", "127.0.0.1:http"),
+        ("HUBGATE_EDGE_LISTEN", "127.0.0.1:65536"),
+        ("HUBGATE_POLICYCORE_ADDRESS", "core"),
+        ("HUBGATE_EDGE_METRICS_LISTEN", "9100"),
+        ("HUBGATE_TRUSTED_PROXIES", "10.0.0.1, proxy.internal"),
+        ("HUBGATE_SANDBOX", "yes"),
+        ("HUBGATE_ENVIRONMENT", "prod"),
+        ("HUBGATE_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_sentence(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(TOKEN | {name: value})
+    sentence = str(caught.value)
+    assert sentence.startswith(name)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+def test_the_token_is_not_shown() -> None:
+    assert "tok_1" not in repr(read_settings(TOKEN))
