@@ -11,7 +11,7 @@ import structlog
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from policycore.dispatch.links import Backoff, SenderLink
-from policycore.dispatch.sender_wire import connection_to, outcome_from, to_duration
+from policycore.dispatch.sender_wire import DRAINING, connection_to, outcome_from, to_duration
 from policycore.ports import AttemptOutcome, Outcome
 from policycore.registry.snapshot import InstanceConfig
 
@@ -69,6 +69,7 @@ class SenderLanes:
         self._waiting: deque[PendingAttempt] = deque()
         self._idle: deque[asyncio.Event] = deque()
         self._open = 0
+        self._draining = False
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,7 +88,8 @@ class SenderLanes:
 
     def takes_work(self) -> bool:
         """Whether an attempt handed over now would be attempted."""
-        return self._open > 0 and len(self._waiting) < MOST_WAITING and self.link.obedient()
+        room = len(self._waiting) < MOST_WAITING
+        return room and self._open > 0 and not self._draining and self.link.obedient()
 
     def put(self, attempt: PendingAttempt) -> None:
         """Hands an attempt over; its `answer` tells what came of it."""
@@ -119,9 +121,10 @@ class SenderLanes:
         """Serves one stream until it ends; True if it answered anything. Raises what broke it."""
         written: dict[int, PendingAttempt] = {}
         wake = asyncio.Event()
-        reader = asyncio.create_task(_read_answers(call, written))
+        reader = asyncio.create_task(self._read_answers(call, written))
         reader.add_done_callback(lambda _: wake.set())
         self._open += 1
+        self._draining = False
         try:
             while not reader.done():
                 if self._waiting:
@@ -140,6 +143,18 @@ class SenderLanes:
             self._open -= 1
             self._end_lane(call, reader, wake, written)
             await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read_answers(self, call: Stream, written: dict[int, PendingAttempt]) -> bool:
+        """Settles what is answered until the stream ends; True if anything was. Raises what broke the stream."""
+        answered = False
+        async for response in call:
+            answered = True
+            for answer in response.answers:
+                self._draining = self._draining or answer.response.code == DRAINING
+                attempt = written.get(answer.correlation_id)
+                if attempt is not None:
+                    attempt.settle(outcome_from(answer.response))
+        return answered
 
     def _end_lane(
         self,
@@ -183,18 +198,6 @@ class SenderLanes:
             if not attempt.answer.done():
                 batch.append(attempt)
         return batch
-
-
-async def _read_answers(call: Stream, written: dict[int, PendingAttempt]) -> bool:
-    """Settles what is answered until the stream ends; True if anything was. Raises what broke the stream."""
-    answered = False
-    async for response in call:
-        answered = True
-        for answer in response.answers:
-            attempt = written.get(answer.correlation_id)
-            if attempt is not None:
-                attempt.settle(outcome_from(answer.response))
-    return answered
 
 
 def _batch_to(batch: Sequence[PendingAttempt], now: float) -> pb.DeliverStreamRequest:

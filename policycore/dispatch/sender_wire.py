@@ -18,6 +18,12 @@ from policycore.ports import (
 )
 from policycore.registry.snapshot import InstanceConfig, PauseConfig
 
+DRAINING = "sender_draining"
+"""A sender's word for: I am about to stop and take nothing more."""
+
+_SENDERS_OWN_TROUBLE = frozenset({DRAINING, "sender_overloaded", "guard_silent"})
+"""Codes of attempts that were not made because of the sender and not of the message: another one may make them."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -71,7 +77,10 @@ def attempt_to(message: OutboundMessage, permit: pb.SignedPermit) -> pb.DeliverM
 
 
 def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
-    """What came of an attempt. An outcome that is not known here is UNKNOWN: the message may have left."""
+    """What came of an attempt. An outcome that is not known here is UNKNOWN: the message may have left.
+
+    An attempt that a sender did not make because of its own state counts as not handed over.
+    """
     outcome = _OUTCOMES.get(int(response.outcome))
     return AttemptOutcome(
         outcome=Outcome.UNKNOWN if outcome is None else outcome,
@@ -84,6 +93,7 @@ def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
             LateReceipt(receipt.kind, _seconds(receipt.after), receipt.error_code)
             for receipt in response.receipts
         ),
+        handed_over=outcome is not Outcome.NOT_ATTEMPTED or response.code not in _SENDERS_OWN_TROUBLE,
     )
 
 

@@ -174,6 +174,18 @@ async def test_senders_take_turns_and_one_that_is_gone_is_passed_over() -> None:
         assert len(one.items) == 9
 
 
+async def test_a_sender_that_is_leaving_gets_no_more_work() -> None:
+    async def leaving(item: pb.DeliverItem) -> Answer:
+        return pb.DeliverMessageResponse(outcome=pb.OUTCOME_NOT_ATTEMPTED, code="sender_draining")
+
+    one, other = ScriptedSender(leaving), ScriptedSender()
+    async with serving(one) as first, serving(other) as second, World([first, second]) as world:
+        await until(lambda: all(link.obedient() for link in world.links))
+        outcomes = [await world.pool.deliver(message(number), INSTANCE) for number in range(6)]
+    assert [outcome.handed_over for outcome in outcomes].count(False) == 1
+    assert (len(one.items), len(other.items)) == (1, 5)
+
+
 async def test_a_wrong_token_is_no_sender() -> None:
     async with serving(ScriptedSender()) as port, World([port], token="wrong") as world:
         await asyncio.sleep(0.5)

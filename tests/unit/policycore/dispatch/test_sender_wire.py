@@ -81,6 +81,24 @@ def test_an_answer_nobody_understands_is_unknown(number: int) -> None:
     assert outcome.handed_over
 
 
+@pytest.mark.parametrize(
+    ("outcome", "code", "handed_over"),
+    [
+        (pb.OUTCOME_NOT_ATTEMPTED, "sender_draining", False),
+        (pb.OUTCOME_NOT_ATTEMPTED, "sender_overloaded", False),
+        (pb.OUTCOME_NOT_ATTEMPTED, "guard_silent", False),
+        (pb.OUTCOME_NOT_ATTEMPTED, "guarded_person", True),
+        (pb.OUTCOME_NOT_ATTEMPTED, "permit_used", True),
+        (pb.OUTCOME_UNKNOWN, "sender_draining", True),
+        (pb.OUTCOME_UNSPECIFIED, "sender_draining", True),
+    ],
+)
+def test_what_a_sender_did_not_do_for_its_own_sake_may_be_tried_again(
+    outcome: pb.Outcome.ValueType, code: str, handed_over: bool
+) -> None:
+    assert outcome_from(pb.DeliverMessageResponse(outcome=outcome, code=code)).handed_over is handed_over
+
+
 def test_postings() -> None:
     posting = Posting("dlv_1", "threecx_json", "https://pbx.example/x", "message.received", '{"a":"ä"}', "s")
     wire = post_to(posting)
