@@ -54,7 +54,7 @@ _STRIPPED_MARKS = (
 
 _HAMZA_AND_TANWEEN = frozenset("\u0654\u0655\u064b")
 _REMEMBERED = (range(0x10000), range(0x1D400, 0x1D800), range(0x1F000, 0x1FB00))
-"""The basic plane, fancy letters and emoji. What is rarer is worked out anew, so that memory stays bounded."""
+"""The basic plane, fancy letters and emoji. The rest is worked out anew, so that memory stays bounded."""
 
 _REPEATS = re.compile(r"([^\d\s.,])\1\1+")
 
