@@ -145,7 +145,7 @@ class SenderLanes:
             await asyncio.gather(reader, return_exceptions=True)
 
     async def _read_answers(self, call: Stream, written: dict[int, PendingAttempt]) -> bool:
-        """Settles what is answered until the stream ends; True if anything was. Raises what broke the stream."""
+        """Settles what is answered until the stream ends; True if anything was. Raises what broke it."""
         answered = False
         async for response in call:
             answered = True

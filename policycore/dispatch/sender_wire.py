@@ -22,7 +22,7 @@ DRAINING = "sender_draining"
 """A sender's word for: I am about to stop and take nothing more."""
 
 _SENDERS_OWN_TROUBLE = frozenset({DRAINING, "sender_overloaded", "guard_silent"})
-"""Codes of attempts that were not made because of the sender and not of the message: another one may make them."""
+"""Codes of attempts that a sender did not make because of itself, not of the message: another one may."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
