@@ -36,7 +36,7 @@ class Compiled:
     elements: tuple[Element, ...]
     avoid: frozenset[str] = frozenset()
     counts_alone: bool = True
-    """False for a negation, which matters only beside a phrase."""
+    """False for a negation, which matters only beside a phrase, and not across a pause: "no, stop it"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class _Node:
 
     pattern: int
     avoid: frozenset[str]
+    crosses_pauses: bool
     edges: dict[str, list["_Node"]] = field(default_factory=dict)
     gap: int = 0
     accepts: bool = False
@@ -114,7 +115,7 @@ class PhraseMachine:
             elements = compiled.elements
             if compiled.counts_alone:
                 anchors.update(_anchor(elements))
-            nodes = [_Node(index, compiled.avoid) for _ in range(len(elements) + 1)]
+            nodes = [_Node(index, compiled.avoid, compiled.counts_alone) for _ in range(len(elements) + 1)]
             for position in range(len(elements) - 1, -1, -1):
                 self._link(nodes, elements, position)
             for word, targets in nodes[0].edges.items():
@@ -142,6 +143,7 @@ class PhraseMachine:
         active: list[tuple[_Node, int, int]] = []
         for index, token in enumerate(tokens):
             if token == SOFT_BREAK:
+                active = [(node, start, skips) for node, start, skips in active if node.crosses_pauses]
                 continue
             following = self._step(active, token) if active and token != HARD_BREAK else []
             for node in self._first.get(token, ()):

@@ -48,6 +48,14 @@ def test_step_three_a_phrase_unless_negated(optout_words: WordLists) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["No, dejen de enviarme mensajes", "لا، اوقفوا الرسائل", "Não, parem de me mandar mensagens"]
+)
+def test_step_three_a_refusal_before_a_pause_is_no_negation(text: str, optout_words: WordLists) -> None:
+    assert match(text, optout_words).kind is MatchKind.OPT_OUT
+    assert match(text.replace(",", "").replace("،", ""), optout_words) == NO_MATCH
+
+
 def test_step_three_a_noun_beside_the_phrase_makes_it_a_question(optout_words: WordLists) -> None:
     assert match("stop sending me messages about my order", optout_words).kind is MatchKind.AMBIGUOUS
     assert match("My order came. Stop sending me messages", optout_words).kind is MatchKind.OPT_OUT
