@@ -178,12 +178,19 @@ def _success(answer: HttpAnswer) -> AttemptResult:
 
 
 def _message_id(body: object) -> str:
-    """The id, which is text, an object, or the engine's own `key.id`, depending on the engine."""
-    return (
+    """The WhatsApp id: text, an object, or the engine's own `key.id`, depending on the engine.
+
+    Receipts name a message as `{fromMe}_{chat}_{id}`, and the spelling of the chat may change from one event to the
+    next, so only the last part is kept. Source: https://waha.devlike.pro/docs/how-to/events/.
+    """
+    whole = (
         text_of(member(body, "id"))
         or text_of(member(body, "id", "_serialized"))
         or text_of(member(body, "key", "id"))
     )
+    parts = whole.split("_")
+    is_composed = len(parts) >= 3 and parts[0] in {"true", "false"} and "@" in parts[1]
+    return parts[2] if is_composed else whole
 
 
 def _words(body: object) -> str:

@@ -77,8 +77,8 @@ class WahaPeer(BackendPeer):
         if self.status != "WORKING":
             return await self.refuse(request, 422, not_working(self.session, self.status))
         chat = str(body["chatId"])
-        message_id = f"true_{chat}_3EB0{self.next_number():016X}"
-        success = sent(chat, str(body["text"]), message_id)
+        message_id = f"3EB0{self.next_number():016X}"
+        success = sent(chat, str(body["text"]), f"true_{chat}_{message_id}")
         return await self.take_send(request, chat, str(body["text"]), message_id, success, 201)
 
     async def _session_state(self, request: web.Request) -> web.StreamResponse:
@@ -119,11 +119,11 @@ class WahaPeer(BackendPeer):
     async def post_receipt(
         self, url: str, external_message_id: str, kind: str, phone: str = "+966500000000"
     ) -> int:
-        """`sent`, `delivered`, `read` or `failed`: posts a signed `message.ack`."""
+        """`sent`, `delivered`, `read` or `failed`: posts a signed `message.ack`. The id is the bare one."""
         ack, name = RECEIPTS[kind]
         chat = f"{phone.lstrip('+')}@c.us"
         payload = {
-            "id": external_message_id,
+            "id": f"true_{chat}_{external_message_id}",
             "from": chat,
             "to": chat,
             "fromMe": True,

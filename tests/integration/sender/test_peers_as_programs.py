@@ -87,11 +87,12 @@ async def test_the_cloud_apis_webhook_is_signed_over_escaped_bytes(listener: Thr
 
 async def test_wahas_webhook_is_signed_with_sha512(listener: ThreecxPeer) -> None:
     peer = await WahaPeer.start(hmac_key="hmac-key")
-    await peer.post_receipt(listener.base_url, "true_966500000000@c.us_3EB0", "delivered")
+    await peer.post_receipt(listener.base_url, "3EB0", "delivered")
     await peer.stop()
     headers, raw, body = only(listener)
     assert headers["x-webhook-hmac"] == hmac.new(b"hmac-key", raw, hashlib.sha512).hexdigest()
     assert (body["event"], body["payload"]["ackName"]) == ("message.ack", "DEVICE")
+    assert body["payload"]["id"] == "true_966500000000@c.us_3EB0"
 
 
 @pytest.mark.parametrize("kind", ["sent", "delivered", "read", "failed"])

@@ -103,8 +103,10 @@ def test_every_row_is_reached_and_has_a_public_source() -> None:
 @pytest.mark.parametrize(
     ("body", "message_id"),
     [
-        ({"id": ID}, ID),
-        ({"id": {"fromMe": True, "id": "3EB0FF", "_serialized": ID}}, ID),
+        ({"id": ID}, "3EB0FF"),
+        ({"id": "true_123@lid_3EB0FF_456@c.us"}, "3EB0FF"),
+        ({"id": "3EB0FF"}, "3EB0FF"),
+        ({"id": {"fromMe": True, "id": "3EB0FF", "_serialized": ID}}, "3EB0FF"),
         ({"key": {"id": "3EB0FF", "fromMe": True}, "status": "PENDING"}, "3EB0FF"),
     ],
 )
