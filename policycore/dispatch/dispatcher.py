@@ -27,6 +27,9 @@ OVERDUE_SECONDS = 5.0
 LOST_SECONDS = 90.0
 """A message handed out this long ago and not settled has lost its process; an attempt ends within 35 s."""
 
+_SETTLE_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
+"""Seconds between tries to record an outcome: 40 s in all, within the time after which a sweep calls it unknown."""
+
 _RECEIPT_KINDS = {
     "sent": ReceiptKind.SENT,
     "delivered": ReceiptKind.DELIVERED,
@@ -91,7 +94,7 @@ class Dispatcher:
             view = await self._attempt_in_turn(message)
             if view is not None and not future.done():
                 future.set_result(view)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a sweep finds the message; the others must go on
             _log.error("dispatch.stranded", message_id=message.message_id, error=type(error).__name__)
         finally:
             self._open.pop(message.message_id, None)
@@ -107,7 +110,7 @@ class Dispatcher:
                 if not await self._handing_out.do(message.message_id):
                     return None
             outcome = await self._attempt(message)
-            view = await self._settling.do(Settlement(message.message_id, outcome))
+            view = await self._settle(Settlement(message.message_id, outcome))
             if view.state.name != "WAITING":
                 self._schedule_receipts(message, view, outcome.receipts)
                 return view
@@ -122,6 +125,18 @@ class Dispatcher:
         return await self._senders.deliver(_outbound(message), instance)
 
     # --- settling -------------------------------------------------------------------------------------------
+
+    async def _settle(self, settlement: Settlement) -> MessageView:
+        """Records an outcome, and tries again while the ledger cannot be written: only this process knows what came."""
+        for wait in _SETTLE_WAITS:
+            try:
+                return await self._settling.do(settlement)
+            except Exception as error:  # noqa: BLE001 - whatever the ledger raises, the outcome must not be lost
+                _log.warning(
+                    "dispatch.unsettled", message_id=settlement.message_id, error=type(error).__name__
+                )
+                await asyncio.sleep(wait)
+        return await self._settling.do(settlement)
 
     async def _settle_batch(self, settlements: Sequence[Settlement]) -> list[MessageView]:
         async with self._ledger.begin() as transaction:

@@ -47,6 +47,9 @@ _EVENTS_LOCK = 0x6576656E7473
 """PostgreSQL advisory lock: numbers of the event stream are given out and committed one transaction at a time, so that
 whoever resumes after a number has seen every smaller one."""
 
+LOCK_LIFTED = "reachout_lock_lifted"
+"""Reason of the report that ends a reach-out lock."""
+
 _INSERT_ROWS = 500
 """Rows in one INSERT with RETURNING; databases bound the number of parameters."""
 
@@ -232,7 +235,11 @@ class SqlEventTransaction:
         changed = False
         for instance_id, change in states:
             known = self.snapshot.instances[instance_id]
-            if known.state == change.state and known.replies_only_until == change.replies_only_until:
+            replies_only_until = change.replies_only_until
+            if replies_only_until is None and change.reason != LOCK_LIFTED:
+                # Only a report of its end, or time, ends a reach-out lock; a plain "open" says nothing of it.
+                replies_only_until = known.replies_only_until
+            if known.state == change.state and known.replies_only_until == replies_only_until:
                 continue
             changed = True
             await self.connection.execute(
@@ -242,7 +249,7 @@ class SqlEventTransaction:
                     state=change.state,
                     state_reason=change.reason[:64],
                     state_changed_at=self.now,
-                    replies_only_until=change.replies_only_until,
+                    replies_only_until=replies_only_until,
                 )
             )
         if changed:

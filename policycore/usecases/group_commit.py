@@ -65,7 +65,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _commit(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._do_batch([item for item, _ in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is handed to whoever asked
             if len(batch) == 1:
                 _fail(batch[0][1], error)
                 return

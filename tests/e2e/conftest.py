@@ -10,9 +10,7 @@ from support.gateway import Gateway
 
 
 @pytest.fixture(scope="session")
-def gateways(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
+def gateways(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Gives a running gateway by store, started when it is first asked for."""
     running: dict[str, Gateway] = {}
 

@@ -87,7 +87,9 @@ async def test_refused_before_the_person_has_written_and_delivered_after(
             body = delivered.json()
             assert body["success"] is True and body["status"] == "sent"
             assert body["event_type"] == "outbound_message" and isinstance(body["log_id"], int)
-            assert [("".join(filter(str.isdigit, each.to)), each.text) for each in peer.accepted] == [(PHONE[1:], TEXT)]
+            assert [("".join(filter(str.isdigit, each.to)), each.text) for each in peer.accepted] == [
+                (PHONE[1:], TEXT)
+            ]
 
             forwarded = await threecx.wait_received(1)
             assert forwarded[0].json["event"] == "message.received"

@@ -147,9 +147,7 @@ class CoreParts:
             random_bytes,
             self.senders.available,
         )
-        self.submitter = Submitter(
-            decider, self.ledger, self.events, self.counters, self.dispatcher, clock
-        )
+        self.submitter = Submitter(decider, self.ledger, self.events, self.counters, self.dispatcher, clock)
         self._event_numbers = count(1)
 
     async def inbound(self, text: str, *, phone: str = PHONE, **more: Any) -> Recorded:
@@ -172,7 +170,9 @@ class CoreParts:
 
     async def reply(self, text: str = "Your support ticket has been updated.", **more: Any) -> Decided:
         """The agent replies; keyword arguments are fields of the intent, or key, body_digest, claim, timeout."""
-        command_fields = {k: more.pop(k) for k in ("key", "body_digest", "claim", "validate_only") if k in more}
+        command_fields = {
+            k: more.pop(k) for k in ("key", "body_digest", "claim", "validate_only") if k in more
+        }
         timeout, limit = more.pop("timeout", 0.3), more.pop("limit", None)
         intent = Intent(
             **{
@@ -187,7 +187,9 @@ class CoreParts:
                 **more,
             }
         )
-        command = SubmitCommand(intent, key_scope="int:int_1" if "key" in command_fields else "", **command_fields)
+        command = SubmitCommand(
+            intent, key_scope="int:int_1" if "key" in command_fields else "", **command_fields
+        )
         return await self.submitter.submit(command, requests_per_minute=limit, timeout_seconds=timeout)
 
     async def rows(self, table: Table) -> list[Any]:

@@ -153,14 +153,22 @@ class CoreClient:
     async def account(self, **fields: Any) -> Any:
         """A new account in Riyadh."""
         account = accounts_pb2.Account(
-            **{"name": "Acme", "time_zone": "Asia/Riyadh", "plan": 1, "threecx_module_enabled": True, **fields}
+            **{
+                "name": "Acme",
+                "time_zone": "Asia/Riyadh",
+                "plan": 1,
+                "threecx_module_enabled": True,
+                **fields,
+            }
         )
         request = accounts_pb2.CreateAccountRequest(account=account)
         return (await self.call(self.admin.CreateAccount, request)).account
 
     async def instance(self, account_id: str, backend: str, **fields: Any) -> Any:
         """A new instance."""
-        instance = instances_pb2.Instance(account_id=account_id, backend=backend, **{"name": backend, **fields})
+        instance = instances_pb2.Instance(
+            account_id=account_id, backend=backend, **{"name": backend, **fields}
+        )
         request = instances_pb2.CreateInstanceRequest(instance=instance)
         return (await self.call(self.admin.CreateInstance, request)).instance
 
@@ -169,7 +177,9 @@ class CoreClient:
         request = instances_pb2.ProbeInstanceRequest(instance_id=instance_id)
         return await self.call(self.admin.ProbeInstance, request)
 
-    async def integration(self, account_id: str, instance_ids: Sequence[str], **fields: Any) -> tuple[Any, str, str]:
+    async def integration(
+        self, account_id: str, instance_ids: Sequence[str], **fields: Any
+    ) -> tuple[Any, str, str]:
         """A new integration; returns it with its webhook secret and its signing secret."""
         values = {
             "name": "3CX",

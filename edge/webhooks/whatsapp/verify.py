@@ -21,6 +21,11 @@ from edge.webhooks.whatsapp.model import NotJson
 TOKEN_LEEWAY_SECONDS = 60
 """How far the clock that wrote a token may be off."""
 
+RETRY_LEEWAY_SECONDS = 25 * 60
+"""How long after its end a token still counts: Evolution makes one token for all tries of a webhook, lets it live ten
+minutes, and goes on trying for about twenty; a 401 in between would lose the event for good
+(https://github.com/EvolutionAPI/evolution-api/blob/main/src/api/integrations/event/webhook/webhook.controller.ts)."""
+
 _MAX_TOKEN_CHARACTERS = 4_096
 _CHALLENGE = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
@@ -109,7 +114,7 @@ def _claims_hold(claims: Json, now: datetime) -> bool:
     if issued_at is None or expires_at is None:
         return False
     seconds = now.timestamp()
-    fresh = issued_at - TOKEN_LEEWAY_SECONDS <= seconds <= expires_at + TOKEN_LEEWAY_SECONDS
+    fresh = issued_at - TOKEN_LEEWAY_SECONDS <= seconds <= expires_at + RETRY_LEEWAY_SECONDS
     return fresh and claims.get("app") == "evolution" and claims.get("action") == "webhook"
 
 

@@ -3,9 +3,11 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from policycore.ledger import MessageState
 from policycore.model import Action, EventType
-from policycore.ports import AttemptOutcome, Outcome
+from policycore.ports import AttemptOutcome, OutboundMessage, Outcome
 from policycore.reasons import ReasonCode
 from policycore.store import tables
 from support.core_parts import PHONE, CoreParts
@@ -177,7 +179,13 @@ async def test_pace_is_smoothed_and_only_a_long_wait_refused(core: CoreParts) ->
 
 async def test_a_paused_account_refuses_at_once(core: CoreParts) -> None:
     await core.inbound("hi")
-    row = {"id": "pau_1", "scope": "account", "scope_id": "acc_1", "author": "admin", "created_at": core.clock()}
+    row = {
+        "id": "pau_1",
+        "scope": "account",
+        "scope_id": "acc_1",
+        "author": "admin",
+        "created_at": core.clock(),
+    }
     await core.change(tables.pauses.insert().values(row))
     assert (await core.reply()).decision.reason is ReasonCode.ACCOUNT_PAUSED
 
@@ -197,3 +205,24 @@ async def test_a_message_of_a_dead_process_is_unknown(core: CoreParts) -> None:
     view = await core.events.read_message(answer.message.message_id)
     assert view is not None and view.state is MessageState.UNKNOWN
     core.senders.gate.set()
+
+
+async def test_an_outcome_is_recorded_when_the_ledger_can_be_written_again(
+    core: CoreParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await core.inbound("hi")
+    real, failures = core.events.begin, iter([True, True, True])
+
+    def begin() -> object:
+        if next(failures, False):
+            raise OSError("the database is away")
+        return real()
+
+    def after_the_decision(message: OutboundMessage) -> AttemptOutcome:
+        monkeypatch.setattr(core.events, "begin", begin)
+        return core.senders.accept(message)
+
+    core.senders.answer = after_the_decision
+    answer = await core.reply(timeout=3.0)
+    assert answer.message is not None and answer.message.state is MessageState.ACCEPTED
+    assert next(failures, None) is None
