@@ -9,6 +9,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
@@ -136,6 +137,7 @@ def parse_network(written: str) -> Network | None:
         return None
 
 
+@lru_cache(maxsize=4_096)
 def parse_address(written: str) -> Address | None:
     """An address, perhaps with a port, brackets or a zone; v4 mapped into v6 becomes v4. None if it is
     none.

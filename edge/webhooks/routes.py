@@ -153,7 +153,7 @@ def _submission(key: IntegrationKey, claim: SignatureClaim | None, raw: bytes, h
 
 
 def idempotency_key(written: str) -> str:
-    """A caller's key as it travels: itself, or, if it is over 255 characters, its SHA-256. Raises
+    """A caller's key as it travels: itself, or, if it is over 200 characters, its SHA-256. Raises
     InvalidJsonError.
     """
     text = check_storable(written.strip(), "Idempotency-Key")

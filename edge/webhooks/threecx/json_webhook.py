@@ -30,7 +30,7 @@ UNREADABLE_PHONE: Final = "(unreadable)"
 a number.
 """
 
-KEY_LIMIT: Final = 255
+KEY_LIMIT: Final = 200
 """Longest idempotency key, in characters, that is taken as it stands."""
 
 
@@ -64,9 +64,9 @@ def parse(raw: bytes) -> ThreecxEvent:
         phone=_phone(body, phone_keys),
         text=_text(body),
         purpose=_word(body, "message_purpose", 64),
-        conversation_id=_scalar(body, "conversation_id", 256),
+        conversation_id=_scalar(body, "conversation_id", 200),
         agent_extension=_scalar(body, "agent_extension", 64),
-        queue=_scalar(body, "queue", 128),
+        queue=_scalar(body, "queue", 64),
         call_time=_scalar(body, "call_time", 64),
         event_id=_scalar(body, "event_id", 10_000),
     )
