@@ -33,6 +33,8 @@ from sender.turns import Turns
 
 ATTEMPTS_IN_ALL = 2_048
 ATTEMPTS_PER_INSTANCE = 512
+POSTS_IN_ALL = 1_024
+POSTS_PER_HOST = 128
 DRAIN_SECONDS = 10.0
 _NAME_SERVER_SECONDS = 4.0
 
@@ -65,7 +67,12 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         monotonic=time.monotonic,
     )
     posting = Posting(
-        destinations=DESTINATIONS, door=egress, recorder=recorder, now=_now, monotonic=time.monotonic
+        destinations=DESTINATIONS,
+        door=egress,
+        turns=Turns(POSTS_IN_ALL, POSTS_PER_HOST),
+        recorder=recorder,
+        now=_now,
+        monotonic=time.monotonic,
     )
     return _Parts(names, egress, delivery, SenderServicer(delivery, posting, guard, recorder))
 

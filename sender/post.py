@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from sender.destinations.signed_event import Destination, Event
 from sender.egress import Door
-from sender.model import PostOutcome, PostResult
+from sender.model import PostOutcome, PostResult, WithheldError
 from sender.record import Recorder
+from sender.turns import Turns
 
 LONGEST_POST_SECONDS = 15.0
 
@@ -19,12 +21,14 @@ class Posting:
         *,
         destinations: Mapping[str, Destination],
         door: Door,
+        turns: Turns,
         recorder: Recorder,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
         self._destinations = destinations
         self._door = door
+        self._turns = turns
         self._recorder = recorder
         self._now = now
         self._monotonic = monotonic
@@ -46,8 +50,22 @@ class Posting:
         request = destination.build(event, self._now())
         if request is None:
             return PostResult(PostOutcome.TAKEN, "The event stays inside the product.", 200)
-        exchange = await self._door.exchange(request, timeout_seconds=timeout_seconds, before_write=_nothing)
+        deadline = self._monotonic() + timeout_seconds
+        try:
+            async with self._turns.turn(_host(event.url), timeout_seconds):
+                left = max(deadline - self._monotonic(), 0.0)
+                exchange = await self._door.exchange(request, timeout_seconds=left, before_write=_nothing)
+        except WithheldError:
+            return PostResult(PostOutcome.RETRY, "Too many events are being posted to this host.")
         return destination.parse(exchange, self._now())
+
+
+def _host(url: str) -> str:
+    """Whose turn it is; whatever cannot be read shares one, and is refused by the door."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _nothing() -> None:

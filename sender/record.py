@@ -25,6 +25,7 @@ class Recorder:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._children: dict[tuple[str, Outcome], tuple[Counter, Histogram]] = {}
         self._posts = Counter(
             "hubgate_sender_posts_total", "Events posted.", ["kind", "outcome"], registry=registry
         )
@@ -33,8 +34,9 @@ class Recorder:
     def attempt(self, order: Order, found: AttemptResult, seconds: float) -> None:
         """One attempt is over. `seconds` is how long it took."""
         backend = _label(order.connection.backend)
-        self._attempts.labels(backend, found.outcome.name).inc()
-        self._attempt_seconds.labels(backend).observe(seconds)
+        counter, histogram = self._of(backend, found.outcome)
+        counter.inc()
+        histogram.observe(seconds)
         log = self._log.debug if found.outcome is Outcome.ACCEPTED else self._log.info
         log(
             "attempt",
@@ -47,6 +49,14 @@ class Recorder:
             http_status=found.http_status,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def _of(self, backend: str, outcome: Outcome) -> tuple[Counter, Histogram]:
+        """The counter and histogram of these labels, looked up once."""
+        child = self._children.get((backend, outcome))
+        if child is None:
+            child = self._attempts.labels(backend, outcome.name), self._attempt_seconds.labels(backend)
+            self._children[backend, outcome] = child
+        return child
 
     def fault(self, order: Order) -> None:
         """An error of our own. Call it where the exception is being handled."""

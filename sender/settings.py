@@ -71,8 +71,7 @@ def _keys(env: Mapping[str, str]) -> Mapping[str, Ed25519PublicKey]:
         if not colon or not key_id or key_id in keys:
             raise SettingsError(f"{name} must be id:base64 pairs with different ids, separated by commas.")
         try:
-            raw = base64.b64decode(encoded.replace("-", "+").replace("_", "/") + "==", validate=False)
-            keys[key_id] = Ed25519PublicKey.from_public_bytes(raw)
+            keys[key_id] = Ed25519PublicKey.from_public_bytes(_base64(encoded))
         except (binascii.Error, ValueError) as error:
             raise SettingsError(
                 f"{name}: key {key_id} is not the base64 of a raw Ed25519 public key."
@@ -80,6 +79,12 @@ def _keys(env: Mapping[str, str]) -> Mapping[str, Ed25519PublicKey]:
     if not keys:
         raise SettingsError(f"{name} must name at least one key, as id:base64.")
     return keys
+
+
+def _base64(text: str) -> bytes:
+    """Standard or URL-safe base64, with or without padding. Raises ValueError."""
+    bare = text.replace("-", "+").replace("_", "/").rstrip("=")
+    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
 
 
 def _ranges(env: Mapping[str, str]) -> tuple[Network, ...]:

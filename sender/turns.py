@@ -1,4 +1,4 @@
-"""How many attempts may be under way at once, in all and per instance: a slow one holds up nobody."""
+"""How much may be under way at once, in all and per instance or host: a slow one holds up nobody."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from sender.model import WithheldError
 
 
 class Turns:
-    """Bounds on attempts under way. An instance waits for its own turn before it takes one of everybody's."""
+    """Bounds on what is under way. An instance or host waits for its own turn before it takes one of all."""
 
     def __init__(self, in_all: int, per_instance: int) -> None:
         self._all = asyncio.Semaphore(in_all)

@@ -180,8 +180,8 @@ def _success(answer: HttpAnswer) -> AttemptResult:
 def _message_id(body: object) -> str:
     """The WhatsApp id: text, an object, or the engine's own `key.id`, depending on the engine.
 
-    Receipts name a message as `{fromMe}_{chat}_{id}`, and the spelling of the chat may change from one event to the
-    next, so only the last part is kept. Source: https://waha.devlike.pro/docs/how-to/events/.
+    Receipts name a message as `{fromMe}_{chat}_{id}`, and the spelling of the chat may change from one event
+    to the next, so only the id is kept. Source: https://waha.devlike.pro/docs/how-to/events/.
     """
     whole = (
         text_of(member(body, "id"))

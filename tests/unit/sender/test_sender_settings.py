@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sender.main import main
 from sender.settings import SettingsError, read_settings
 
-PUBLIC = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+PUBLIC = Ed25519PrivateKey.from_private_bytes(b"k" * 32).public_key().public_bytes_raw()
 STANDARD = base64.b64encode(PUBLIC).decode()
 GOOD = {"HUBGATE_SENDER_TOKEN": "t" * 32, "HUBGATE_PERMIT_PUBLIC_KEYS": f"k1:{STANDARD}"}
 
