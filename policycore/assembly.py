@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
 
 from policycore.after_commit import GUARDED_FOR, AfterCommit
 from policycore.checks import build_checks
@@ -57,123 +56,101 @@ class PolicyCore:
 
     database: Database
     config: ConfigCache
-    events: SqlEventLedger
+    use_cases: PolicyUseCases
     dispatcher: Dispatcher
-    submitter: Submitter
-    recorder: EventRecorder
     outbox: OutboxWorker
-    senders: SenderPool
-    guards: GuardBroadcaster
-    links: list[SenderLink]
+    ways: "_Ways"
     server: PolicyServer
-    metrics: Metrics
-    redis: Any = None
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
-        await self.guards.start()
-        await self.senders.start()
+        if self.ways.redis is not None:
+            await self.ways.redis.warm_up()
+        await self.ways.guards.start()
+        await self.ways.senders.start()
         await self.outbox.start()
 
     def observe(self) -> None:
         """Sets the gauges."""
-        self.metrics.configuration_age.set(self.config.age_seconds())
-        self.metrics.senders_available.set(1 if self.senders.available() else 0)
+        metrics = self.use_cases.metrics
+        metrics.configuration_age.set(self.config.age_seconds())
+        metrics.senders_available.set(1 if self.ways.senders.available() else 0)
 
     async def drain(self, seconds: float) -> None:
-        """Takes no new calls and finishes what is under way."""
+        """Takes no new calls and finishes what is under way. Guards outlive it: without one nothing is sent."""
         await self.server.stop(seconds / 2)
-        await self.submitter.drain()
-        await self.recorder.drain()
+        await self.use_cases.submitter.drain()
+        await self.use_cases.recorder.drain()
         await self.dispatcher.drain(seconds / 2)
 
     async def close(self) -> None:
         """Stops everything, in the reverse order."""
         await self.server.stop(0)
-        await self.outbox.stop()
-        await self.senders.close(0.5)
-        await self.guards.close()
-        for link in self.links:
+        await self.outbox.stop(2.0)
+        await self.ways.senders.close(0.5)
+        await self.ways.guards.close()
+        for link in self.ways.links:
             await link.close()
         await self.config.stop()
         await self.database.close()
-        if self.redis is not None:
-            await self.redis.aclose()
+        if self.ways.redis is not None:
+            await self.ways.redis.close()
 
 
-async def assemble(
-    settings: Settings,
-    *,
-    clock: Callable[[], datetime],
-    monotonic: Callable[[], float],
-    random_bytes: RandomBytes,
-) -> PolicyCore:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What comes from outside: settings, the two clocks, randomness."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    random_bytes: RandomBytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """The ways out: counters, and the senders with their guards."""
+
+    counters: Counters
+    redis: RedisCounters | None
+    links: list[SenderLink]
+    senders: SenderPool
+    guards: GuardBroadcaster
+
+
+async def assemble(around: Surroundings) -> PolicyCore:
     """Builds the policy core over its database and loads the configuration."""
+    settings, clock = around.settings, around.clock
     database = open_database(settings.database_url, clock)
-    sealing = Sealing(settings.master_key, random_bytes)
+    sealing = Sealing(settings.master_key, around.random_bytes)
     changes = ConfigChanges()
-    config = ConfigCache(database, lru_cache(maxsize=_UNSEALED)(sealing.unseal), changes, clock, monotonic)
+    unseal = lru_cache(maxsize=_UNSEALED)(sealing.unseal)
+    config = ConfigCache(database, unseal, changes, clock, around.monotonic)
     try:
         await config.start()
     except BaseException:
         await database.close()
         raise
-    counters, redis = _counters(settings, monotonic)
-    links = [SenderLink(address, settings.sender_token, monotonic) for address in settings.sender_addresses]
-    key = settings.permit_key
-    senders = SenderPool(links, PermitSigner(key.key_id, key.seed, random_bytes), monotonic)
-    guards = GuardBroadcaster(
-        links,
-        config.current,
-        lambda: config.age_seconds() < FRESH_SECONDS,
-        clock,
-        new_id("pcr_", random_bytes),
-    )
-    ledger = SqlDecisionLedger(database, config.at)
-    events = SqlEventLedger(database, config.at)
+    ways = _ways(around, config)
     outbox = OutboxWorker(
         SqlOutbox(database),
-        senders,
+        ways.senders,
         resolve_posting(config.current),
         clock,
         random.SystemRandom().random,
-        ready=senders.available,
+        ready=ways.senders.available,
     )
-    dispatcher = Dispatcher(
-        events,
-        senders,
-        counters,
-        config.current,
-        clock,
-        random_bytes,
-        deliveries_waiting=outbox.wake,
-        states_changed=changes.notify,
-        opted_out=lambda person_id: guards.opted_out(person_id, clock() + GUARDED_FOR),
-    )
-    after = AfterCommit(dispatcher, guards, changes, outbox.wake, clock)
-    words = load_words(word_folder())
-
-    def match_opt_out(text: str, language: str) -> Match:
-        return match(text, words, language_hint=language or None)
-
-    recorder = EventRecorder(events, match_opt_out, after, random_bytes)
-    dispatcher.record = recorder.record
-    decider = BatchDecider(
-        ledger, counters, build_checks(load_scorer()), clock, random_bytes, senders.available
-    )
-    submitter = Submitter(decider, ledger, events, counters, dispatcher, clock)
-    metrics = Metrics()
-    use_cases = PolicyUseCases(database, config, submitter, recorder, metrics, monotonic)
+    use_cases, dispatcher = _use_cases(around, database, config, changes, ways, outbox)
     registry = build_registry(
         store=SqlRegistryStore(database, changes.notify),
         log_reader=SqlLogReader(database),
         replays=SqlDeliveryReplays(database),
         sealing=sealing,
-        probe=senders,
-        guards=guards,
-        system=CoreWatch(database, counters, links, config.current, clock),
+        probe=ways.senders,
+        guards=ways.guards,
+        system=CoreWatch(database, ways.counters, ways.links, config.current, clock),
         wake_outbox=outbox.wake,
-        random_bytes=random_bytes,
+        random_bytes=around.random_bytes,
         plain_http=settings.development,
     )
     server = PolicyServer(
@@ -182,29 +159,65 @@ async def assemble(
         [_identity(settings, config, clock)],
         with_reflection=settings.development,
     )
-    return PolicyCore(
-        database,
-        config,
-        events,
-        dispatcher,
-        submitter,
-        recorder,
-        outbox,
-        senders,
-        guards,
+    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server)
+
+
+def _ways(around: Surroundings, config: ConfigCache) -> _Ways:
+    settings, monotonic = around.settings, around.monotonic
+    counters: Counters = MemoryCounters(monotonic)
+    redis = None
+    if settings.redis_url is not None:
+        counters = redis = RedisCounters(
+            open_client(settings.redis_url), MemoryCounters(monotonic), monotonic
+        )
+    links = [SenderLink(address, settings.sender_token, monotonic) for address in settings.sender_addresses]
+    signer = PermitSigner(settings.permit_key.key_id, settings.permit_key.seed, around.random_bytes)
+    senders = SenderPool(links, signer, monotonic)
+    guards = GuardBroadcaster(
         links,
-        server,
-        metrics,
-        redis,
+        config.current,
+        lambda: config.age_seconds() < FRESH_SECONDS,
+        around.clock,
+        new_id("pcr_", around.random_bytes),
     )
+    return _Ways(counters, redis, links, senders, guards)
 
 
-def _counters(settings: Settings, monotonic: Callable[[], float]) -> tuple[Counters, Any]:
-    twin = MemoryCounters(monotonic)
-    if settings.redis_url is None:
-        return twin, None
-    client = open_client(settings.redis_url)
-    return RedisCounters(client, twin, monotonic), client
+def _use_cases(
+    around: Surroundings,
+    database: Database,
+    config: ConfigCache,
+    changes: ConfigChanges,
+    ways: _Ways,
+    outbox: OutboxWorker,
+) -> tuple[PolicyUseCases, Dispatcher]:
+    clock, random_bytes = around.clock, around.random_bytes
+    ledger = SqlDecisionLedger(database, config.at)
+    events = SqlEventLedger(database, config.at)
+    dispatcher = Dispatcher(
+        events,
+        ways.senders,
+        ways.counters,
+        config.current,
+        clock,
+        random_bytes,
+        deliveries_waiting=outbox.wake,
+        states_changed=changes.notify,
+        opted_out=lambda person_id: ways.guards.opted_out(person_id, clock() + GUARDED_FOR),
+    )
+    after = AfterCommit(dispatcher, ways.guards, changes, outbox.wake, clock)
+    recorder = EventRecorder(events, _opt_out_matcher(), after, random_bytes)
+    dispatcher.record = recorder.record
+    checks = build_checks(load_scorer())
+    decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
+    submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock)
+    use_cases = PolicyUseCases(database, config, submitter, recorder, Metrics(), around.monotonic)
+    return use_cases, dispatcher
+
+
+def _opt_out_matcher() -> Callable[[str, str], Match]:
+    words = load_words(word_folder())
+    return lambda text, language: match(text, words, language_hint=language or None)
 
 
 def _identity(settings: Settings, config: ConfigCache, clock: Callable[[], datetime]) -> IdentityInterceptor:

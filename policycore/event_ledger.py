@@ -105,7 +105,9 @@ class EventTransaction(Protocol):
     async def resolve_persons(
         self, wanted: Sequence[tuple[str, PersonRef]]
     ) -> dict[tuple[str, PersonRef], KnownPerson]:
-        """Persons of (account id, ref) pairs: found, made, or joined where two identities are one person's; locked."""
+        """Persons of (account id, ref) pairs: found, made, or joined where two identities are one person's;
+        locked.
+        """
 
     async def link_persons(self, account_id: str, previous: PersonRef, current: PersonRef) -> None:
         """Makes two identities one person's."""
@@ -114,7 +116,9 @@ class EventTransaction(Protocol):
         """Numbers for rows of the policy log."""
 
     async def apply_receipts(self, receipts: Sequence[tuple[str, Receipt]]) -> list[MessageView]:
-        """Moves messages forward by (instance id, receipt); returns those that changed. Unmatched ones are kept a day."""
+        """Moves messages forward by (instance id, receipt); returns those that changed. Unmatched ones are
+        kept a day.
+        """
 
     async def settle(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
         """Records outcomes; gives back what refused messages held; returns the messages as they are then."""
@@ -144,10 +148,14 @@ class EventLedger(Protocol):
         """A transaction, committed at the end and rolled back on any error."""
 
     async def find_stranded(self, *, overdue_seconds: float, lost_seconds: float) -> list[StrandedMessage]:
-        """Messages waiting longer than `overdue_seconds` past their turn, or handed out `lost_seconds` ago and not settled."""
+        """Messages waiting longer than `overdue_seconds` past their turn, or handed out `lost_seconds` ago
+        and not settled.
+        """
 
     async def sweep(self) -> int:
-        """Removes what has expired: keys, claims, inbox, unmatched receipts, old events. Returns how many rows."""
+        """Removes what has expired: keys, claims, inbox, unmatched receipts, old events. Returns how many
+        rows.
+        """
 
     async def read_message(self, message_id: str) -> MessageView | None:
         """A message by id, as it is now."""

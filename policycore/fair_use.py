@@ -1,7 +1,7 @@
 """Calendar periods of quotas, in an account's time zone. Pure.
 
-Days have 23 or 25 hours where clocks change, and months their own lengths: a period is named by its local date, never by
-a count of seconds.
+Days have 23 or 25 hours where clocks change, and months their own lengths: a period is named by its local
+date, never by a count of seconds.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """The day and the month that hold a moment: their names (`2026-03-14`, `2026-03`) and when the next ones begin (UTC)."""
+    """The day and the month that hold a moment: their names (`2026-03-14`, `2026-03`) and when the next ones
+    begin (UTC).
+    """
 
     day: str
     month: str

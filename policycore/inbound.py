@@ -51,7 +51,9 @@ class MediaItem:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message someone wrote, or that was typed on the business's own phone. `kind` is a number of `MessageKind`."""
+    """A message someone wrote, or that was typed on the business's own phone. `kind` is a number of
+    `MessageKind`.
+    """
 
     external_message_id: str
     kind: int

@@ -11,8 +11,8 @@ from policycore.optout.match import Match, MatchKind
 class PersonState:
     """What is known of a person before the event.
 
-    `suppressed_by` is the source of the suppression of every purpose that holds (`person`, `administrator`, …) or None;
-    `asked_back` is True while an ambiguous word waits for an answer.
+    `suppressed_by` is the source of the suppression of every purpose that holds (`person`, `administrator`,
+    …) or None; `asked_back` is True while an ambiguous word waits for an answer.
     """
 
     suppressed_by: str | None = None
@@ -50,13 +50,26 @@ def is_from_person(event: InboundEvent) -> bool:
     )
 
 
+def language_of(text: str) -> str:
+    """The language a text's script tells (`ar`, `ur`, `hi`), or "" where a script serves many languages."""
+    arabic = sum("\u0600" <= letter <= "\u06ff" for letter in text)
+    devanagari = sum("\u0900" <= letter <= "\u097f" for letter in text)
+    if 2 * max(arabic, devanagari) <= sum(letter.isalpha() for letter in text) or not (arabic or devanagari):
+        return ""
+    if devanagari > arabic:
+        return "hi"
+    # Letters that Urdu writes and Arabic does not.
+    return "ur" if any(letter in "\u0679\u0688\u0691\u06ba\u06d2\u06c1\u06be" for letter in text) else "ar"
+
+
 def interpret(
     event: InboundEvent, state: PersonState, match: Match, received_at: datetime, now: datetime
 ) -> Meaning:
     """What a message from a person means. The window opens whatever it says; its text decides the rest.
 
-    An opt-out suppresses at once, is confirmed once, and is not forwarded as a chat. An ambiguous word holds marketing, is
-    asked back once, and goes to the agent. A START-type word lifts the person's own opt-out and nothing else.
+    An opt-out suppresses at once, is confirmed once, and is not forwarded as a chat. An ambiguous word holds
+    marketing, is asked back once, and goes to the agent. A START-type word lifts the person's own opt-out and
+    nothing else.
     """
     opens = opened_at(event, received_at, now)
     if match.kind is MatchKind.OPT_OUT:

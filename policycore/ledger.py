@@ -1,4 +1,6 @@
-"""What decisions are read from and written to, as protocols and plain rows. The store implements them for both databases."""
+"""What decisions are read from and written to, as protocols and plain rows. The store implements them for
+both databases.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -15,7 +15,7 @@ import uvloop
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
-from policycore.assembly import PolicyCore, assemble
+from policycore.assembly import PolicyCore, Surroundings, assemble
 from policycore.logs import configure_logs
 from policycore.settings import Settings, SettingsError, read_settings
 
@@ -32,15 +32,15 @@ def _now() -> datetime:
 async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] | None = None) -> None:
     """Serves until `stop` is set, then finishes what is under way, for at most 10 s.
 
-    `ready` is called with `host:port` once calls are answered. Raises OSError if an address is taken, and SQLAlchemy's
-    errors if the database cannot be read.
+    `ready` is called with `host:port` once calls are answered. Raises OSError if an address is taken, and
+    SQLAlchemy's errors if the database cannot be read.
     """
     log = structlog.get_logger("policycore")
-    core = await assemble(settings, clock=_now, monotonic=time.monotonic, random_bytes=secrets.token_bytes)
+    core = await assemble(Surroundings(settings, _now, time.monotonic, secrets.token_bytes))
     metrics = None
     if settings.metrics_listen:
         host, _, port = settings.metrics_listen.rpartition(":")
-        metrics = start_http_server(int(port), host.strip("[]"), core.metrics.registry)
+        metrics = start_http_server(int(port), host.strip("[]"), core.use_cases.metrics.registry)
     try:
         await core.start()
         address = await core.server.start(settings.listen)
@@ -73,7 +73,7 @@ async def _keep_house(core: PolicyCore) -> None:
             if taken_up:
                 log.info("sweep.taken_up", messages=taken_up)
             if rounds % CLEAN_EVERY == 0:
-                await core.events.sweep()
+                await core.dispatcher.clean()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("sweep.failed", error=type(error).__name__)
 

@@ -1,6 +1,8 @@
-"""The words of a decision as plain data: intent (what is wanted), facts (what is true now), rules (what is configured).
+"""The words of a decision as plain data: intent (what is wanted), facts (what is true now), rules (what is
+configured).
 
-Pure: no I/O, no clock, no third-party package. Times are aware datetimes in UTC; durations say their unit or are timedeltas.
+Pure: no I/O, no clock, no third-party package. Times are aware datetimes in UTC; durations say their unit or
+are timedeltas.
 """
 
 from collections.abc import Mapping
@@ -94,7 +96,9 @@ class TemplateFact:
 
 @dataclass(frozen=True, slots=True)
 class ToggleFacts:
-    """Switches of account and integration. `is_integration` is False for requests that come through no integration."""
+    """Switches of account and integration. `is_integration` is False for requests that come through no
+    integration.
+    """
 
     module_enabled: bool = True
     is_integration: bool = False
@@ -105,7 +109,9 @@ class ToggleFacts:
 
 @dataclass(frozen=True, slots=True)
 class SuppressionFact:
-    """An entry that blocks. `source` is `person`, `administrator`, `import` or `whatsapp`; `scope` `all` or `marketing`."""
+    """An entry that blocks. `source` is `person`, `administrator`, `import` or `whatsapp`; `scope` `all` or
+    `marketing`.
+    """
 
     suppression_id: str
     source: str
@@ -115,7 +121,9 @@ class SuppressionFact:
 
 @dataclass(frozen=True, slots=True)
 class PauseFact:
-    """A pause that touches this request. `scope` is `platform`, `account`, `instance`, `integration` or `person`."""
+    """A pause that touches this request. `scope` is `platform`, `account`, `instance`, `integration` or
+    `person`.
+    """
 
     pause_id: str
     scope: str

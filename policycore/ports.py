@@ -1,4 +1,6 @@
-"""What the use cases need from the outside, as protocols: counters, senders, outbox. Adapters implement them; twins do for tests."""
+"""What the use cases need from the outside, as protocols: counters, senders, outbox. Adapters implement them;
+twins do for tests.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +38,9 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How long to wait, in seconds, by instance and by pair. Nothing was reserved if either is above the bound."""
+    """How long to wait, in seconds, by instance and by pair. Nothing was reserved if either is above the
+    bound.
+    """
 
     instance_wait_seconds: float
     pair_wait_seconds: float
@@ -114,7 +118,9 @@ class LateReceipt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """What a sender answered. `handed_over` False means the attempt never reached a sender, so it may be tried again."""
+    """What a sender answered. `handed_over` False means the attempt never reached a sender, so it may be
+    tried again.
+    """
 
     outcome: Outcome
     code: str = ""
@@ -133,7 +139,9 @@ class Senders(Protocol):
         """Whether at least one sender takes work now."""
 
     async def deliver(self, message: OutboundMessage, instance: InstanceConfig) -> AttemptOutcome:
-        """Signs a permit, has one attempt made, and tells what came of it. Never raises for an attempt that failed."""
+        """Signs a permit, has one attempt made, and tells what came of it. Never raises for an attempt that
+        failed.
+        """
 
 
 class SenderGuards(Protocol):
@@ -141,6 +149,9 @@ class SenderGuards(Protocol):
 
     def opted_out(self, person_id: str, until: datetime) -> None:
         """Guards a person on every sender at once."""
+
+    def opt_out_lifted(self, person_id: str) -> None:
+        """Ends the guard of a person who wrote a START-type word, or whose entry was lifted."""
 
     async def confirm(self, version: int, seconds: float) -> int:
         """Waits at most `seconds` until every live sender obeys configuration `version`; returns how many do."""
@@ -209,7 +220,10 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class OutboxSettlement:
-    """What became of one leased row. `state` is `pending`, `sent`, `failed` or `blocked`."""
+    """What became of one leased row.
+
+    `state` is `pending`, `sent`, `failed`, `blocked`, or `set_aside`: still pending, and holding up nobody.
+    """
 
     number: int
     state: str
@@ -223,7 +237,9 @@ class OutboxStore(Protocol):
     """Rows awaiting delivery."""
 
     async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
-        """Leases due rows: for each destination and person only the oldest pending one, unless that one was set aside."""
+        """Leases due rows: for each destination and person only the oldest pending one, unless that one was
+        set aside.
+        """
 
     async def settle(self, settlements: Sequence[OutboxSettlement]) -> None:
         """Records what became of leased rows, in one transaction."""

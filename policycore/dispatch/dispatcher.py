@@ -1,4 +1,4 @@
-"""Carries allowed messages to the senders and their outcomes back, and finds what a dead process left behind."""
+"""Carries allowed messages to the senders and outcomes back, and finds what a dead process left behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -28,7 +28,9 @@ LOST_SECONDS = 90.0
 """A message handed out this long ago and not settled has lost its process; an attempt ends within 35 s."""
 
 _SETTLE_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
-"""Seconds between tries to record an outcome: 40 s in all, within the time after which a sweep calls it unknown."""
+"""Seconds between tries to record an outcome: 40 s in all, within the time after which a sweep calls it
+unknown.
+"""
 
 _RECEIPT_KINDS = {
     "sent": ReceiptKind.SENT,
@@ -127,7 +129,9 @@ class Dispatcher:
     # --- settling -------------------------------------------------------------------------------------------
 
     async def _settle(self, settlement: Settlement) -> MessageView:
-        """Records an outcome, and tries again while the ledger cannot be written: only this process knows what came."""
+        """Records an outcome, and tries again while the ledger cannot be written: only this process knows
+        what came.
+        """
         for wait in _SETTLE_WAITS:
             try:
                 return await self._settling.do(settlement)
@@ -210,6 +214,10 @@ class Dispatcher:
         for each in stranded:
             await self._take_up(each)
         return len(stranded)
+
+    async def clean(self) -> int:
+        """Removes rows that have expired; returns how many."""
+        return await self._ledger.sweep()
 
     async def _take_up(self, stranded: StrandedMessage) -> None:
         message = stranded.message

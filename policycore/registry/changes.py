@@ -4,7 +4,9 @@ import asyncio
 
 
 class ConfigChanges:
-    """`notify` is called after the commit of a change; every `wait` then returns. Other processes' changes are found by polling."""
+    """`notify` is called after the commit of a change; every `wait` then returns. Other processes' changes
+    are found by polling.
+    """
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Event] = set()

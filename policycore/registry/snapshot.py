@@ -1,4 +1,6 @@
-"""The configuration as the hot path sees it: one immutable picture, replaced as a whole when its version rises."""
+"""The configuration as the hot path sees it: one immutable picture, replaced as a whole when its version
+rises.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -138,7 +140,9 @@ class Snapshot:
     def pauses_for(
         self, account_id: str, instance_id: str | None, integration_id: str | None, person_id: str | None
     ) -> tuple[PauseFact, ...]:
-        """Pauses that touch a request, the most general first. Those that ran out are included; the check knows time."""
+        """Pauses that touch a request, the most general first. Those that ran out are included; the check
+        knows time.
+        """
         if not self.pauses:
             return ()
         ids = {

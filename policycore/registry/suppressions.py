@@ -92,7 +92,9 @@ class Suppressions:
                         "The person opted out; lifting that needs evidence of the person's new wish.",
                     )
                 row = await _lift(rows, caller, row, reason, evidence)
-            return (await _views(rows, [row]))[0]
+            view = (await _views(rows, [row]))[0]
+        self._guards.opt_out_lifted(row.person_id)
+        return view
 
     async def page(
         self,

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2
-
 from policycore.errors import Malformed, NotFound
 from policycore.ledger import MessageView
 from policycore.model import Decision, EventType, Finding, Intent, Source

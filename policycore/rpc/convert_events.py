@@ -1,7 +1,6 @@
 """Inbound events: wire -> model."""
 
 from hubgate.policy.v1 import events_pb2, policy_service_pb2
-
 from policycore.errors import Malformed
 from policycore.inbound import (
     ChatKind,

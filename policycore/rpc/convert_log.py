@@ -3,7 +3,6 @@
 from typing import Any
 
 from hubgate.policy.v1 import events_pb2, policy_service_pb2
-
 from policycore.ledger import MessageView
 from policycore.registry.log_rows import DecisionRecord
 from policycore.rpc.convert import decision_to_wire, message_to_wire

@@ -1,7 +1,6 @@
 """What the edge needs to know callers by, as one message."""
 
 from hubgate.policy.v1 import policy_service_pb2
-
 from policycore.registry.snapshot import InstanceConfig, IntegrationConfig, Snapshot
 from policycore.rpc.times import to_timestamp
 

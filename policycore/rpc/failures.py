@@ -9,9 +9,9 @@ import structlog
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from hubgate.policy.v1 import policy_service_pb2
 from sqlalchemy.exc import SQLAlchemyError
 
+from hubgate.policy.v1 import policy_service_pb2
 from policycore.errors import Malformed, NotFound, PolicyCoreError, Unavailable
 from policycore.registry.errors import AlreadyExistsError, NotPermittedError, NotPossibleError
 from policycore.rpc.times import to_duration
@@ -33,7 +33,9 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
 
 
 class Failure:
-    """What a caller is told of an error: status code, stable word, one plain sentence, and when to come again."""
+    """What a caller is told of an error: status code, stable word, one plain sentence, and when to come
+    again.
+    """
 
     def __init__(self, error: Exception) -> None:
         self.code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
@@ -87,5 +89,5 @@ async def answering(context: Any) -> AsyncIterator[None]:
         yield
     except (grpc.aio.AbortError, grpc.RpcError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nothing internal may leak out
         await context.abort_with_status(Failure(error).to_status())

@@ -8,7 +8,6 @@ from typing import Any
 
 from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
-
 from policycore.errors import Malformed, NotFound, Unavailable
 from policycore.metrics import Metrics
 from policycore.registry.errors import NotPermittedError
@@ -56,7 +55,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def __init__(self, use_cases: PolicyUseCases) -> None:
         self._use = use_cases
 
-    # --- submitting ----------------------------------------------------------------------------------------------
+    # --- submitting
+    # ----------------------------------------------------------------------------------------------
 
     async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitResponse:
         async with answering(context):
@@ -109,7 +109,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             return answer
         raise AssertionError("answering always ends the call")
 
-    # --- events --------------------------------------------------------------------------------------------------
+    # --- events
+    # --------------------------------------------------------------------------------------------------
 
     async def RecordEvents(self, request: pb.RecordEventsRequest, context: Any) -> pb.RecordEventsResponse:
         async with answering(context):
@@ -123,7 +124,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             )
         raise AssertionError("answering always ends the call")
 
-    # --- reading -------------------------------------------------------------------------------------------------
+    # --- reading
+    # -------------------------------------------------------------------------------------------------
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:
         async with answering(context):
@@ -182,7 +184,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 if len(rows) < _EVENT_PAGE:
                     await asyncio.sleep(_EVENT_POLL_SECONDS)
 
-    # --- the edge's own ------------------------------------------------------------------------------------------
+    # --- the edge's own
+    # ------------------------------------------------------------------------------------------
 
     async def WatchCredentials(
         self, request: pb.WatchCredentialsRequest, context: Any

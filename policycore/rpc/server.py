@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from hubgate.policy.v1 import admin_service_pb2 as admin_pb
 from hubgate.policy.v1 import admin_service_pb2_grpc, policy_service_pb2_grpc
 from hubgate.policy.v1 import policy_service_pb2 as policy_pb

@@ -1,10 +1,9 @@
-"""`SubmitStream`: items come in batches, each is worked on by itself, and answers go back as they are ready."""
+"""`SubmitStream`: items come in batches, each is worked on by itself, answers go back as they are ready."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from hubgate.policy.v1 import policy_service_pb2
-
 from policycore.rpc.failures import Failure
 from policycore.rpc.times import to_seconds
 
@@ -19,7 +18,8 @@ async def serve_items(
 ) -> AsyncIterator[policy_service_pb2.SubmitStreamResponse]:
     """Answers every item once. A slow one holds up nobody; answers that are ready together travel together.
 
-    When the caller goes away, what was begun is finished: a decision is not undone because nobody waits for it.
+    When the caller goes away, what was begun is finished: a decision is not undone because nobody waits for
+    it.
     """
     answers: list[policy_service_pb2.SubmitAnswer] = []
     ready = asyncio.Event()
@@ -30,7 +30,7 @@ async def serve_items(
         try:
             response = await submit(item.request, timeout)
             reply = policy_service_pb2.SubmitAnswer(correlation_id=item.correlation_id, response=response)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one item must not fail the stream
             failure = Failure(error).to_item_error()
             reply = policy_service_pb2.SubmitAnswer(correlation_id=item.correlation_id, error=failure)
         answers.append(reply)

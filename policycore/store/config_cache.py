@@ -1,4 +1,4 @@
-"""A process's copy of the configuration: exact inside transactions, at most half a second old outside them."""
+"""A process's copy of the configuration: exact in transactions, at most half a second old outside them."""
 
 import asyncio
 from collections.abc import Callable

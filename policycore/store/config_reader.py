@@ -45,7 +45,8 @@ from policycore.store.tables import (
 )
 
 Unseal = Callable[[bytes, tuple[str, str], str], str]
-"""Opens a sealed secret: sealed bytes, place (table and column), row id; see `policycore.registry.sealing`."""
+"""Opens a sealed secret: sealed bytes, place (table and column), row id; see `policycore.registry.sealing`.
+"""
 
 PLAN_LIMITS = {1: (100, 2_000), 2: (500, 10_000), 3: (1_500, 30_000)}
 """Messages a day and a month of Starter, Growth and Scale; anything else has limits of its own."""

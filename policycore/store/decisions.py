@@ -1,4 +1,4 @@
-"""The ledger in SQL: facts in few queries, and a batch of decisions with all they change in one transaction."""
+"""The ledger in SQL: facts in few queries, a batch of decisions with all they change in one transaction."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -306,7 +306,8 @@ async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], in
     if not quota:
         return
     rows = [{"a": account, "p": period, "n": count} for (account, period), count in sorted(quota.items())]
-    # One statement with bound parameters for all rows; the rows themselves are locked by the caller on PostgreSQL.
+    # One statement with bound parameters for all rows; the rows themselves are locked by the caller on
+    # PostgreSQL.
     await connection.execute(
         text(
             "INSERT INTO quota_usage (account_id, period, used) VALUES (:a, :p, :n) "
@@ -317,7 +318,9 @@ async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], in
 
 
 async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, count: int) -> Sequence[int]:
-    """Rising numbers: from a sequence on PostgreSQL; on SQLite, where one writer holds the lock, after the highest."""
+    """Rising numbers: from a sequence on PostgreSQL; on SQLite, where one writer holds the lock, after the
+    highest.
+    """
     if connection.dialect.name == "postgresql":
         rows = await connection.execute(
             text("SELECT nextval(:sequence) FROM generate_series(1, :count)"),

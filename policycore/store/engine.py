@@ -1,4 +1,6 @@
-"""The database: one engine, transactions that mean the same on SQLite and PostgreSQL, and the clock decisions are made by."""
+"""The database: one engine, transactions that mean the same on SQLite and PostgreSQL, and the clock decisions
+are made by.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +19,9 @@ _POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::
 class Database:
     """An open database.
 
-    `transaction()` gives a connection in a transaction that is committed at the end and rolled back on any error.
-    On SQLite there is one writer at a time: the lock here makes waiting fair and keeps `SQLITE_BUSY` away.
+    `transaction()` gives a connection in a transaction that is committed at the end and rolled back on any
+    error. On SQLite there is one writer at a time: the lock here makes waiting fair and keeps `SQLITE_BUSY`
+    away.
     """
 
     def __init__(self, engine: AsyncEngine, clock: Callable[[], datetime]) -> None:
@@ -65,7 +68,9 @@ def _utc_now() -> datetime:
 
 
 def open_database(url: str, clock: Callable[[], datetime] = _utc_now, pool_size: int = 12) -> Database:
-    """Opens a database by SQLAlchemy URL (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); connects on first use."""
+    """Opens a database by SQLAlchemy URL (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); connects on
+    first use.
+    """
     if url.startswith("sqlite"):
         engine = create_async_engine(url, pool_size=pool_size, max_overflow=4)
         _prepare_sqlite(engine)
@@ -86,7 +91,9 @@ def open_database(url: str, clock: Callable[[], datetime] = _utc_now, pool_size:
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
-    """WAL with full synchronisation; SQLAlchemy, not the driver, begins transactions, and writers say so at once."""
+    """WAL with full synchronisation; SQLAlchemy, not the driver, begins transactions, and writers say so at
+    once.
+    """
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, record: Any) -> None:

@@ -44,8 +44,9 @@ from policycore.store.tables import (
 )
 
 _EVENTS_LOCK = 0x6576656E7473
-"""PostgreSQL advisory lock: numbers of the event stream are given out and committed one transaction at a time, so that
-whoever resumes after a number has seen every smaller one."""
+"""PostgreSQL advisory lock: numbers of the event stream are given out and committed one transaction at a
+time, so that whoever resumes after a number has seen every smaller one.
+"""
 
 LOCK_LIFTED = "reachout_lock_lifted"
 """Reason of the report that ends a reach-out lock."""
@@ -188,7 +189,8 @@ class SqlEventTransaction:
 
     async def _write_suppressions(self, writes: EventWrites) -> None:
         for person_id, scope, rule in writes.lifts:
-            # A START-type word lifts what the person or WhatsApp's switch set, never an administrator's entry.
+            # A START-type word lifts what the person or WhatsApp's switch set, never an administrator's
+            # entry.
             await self.connection.execute(
                 update(suppressions)
                 .where(
@@ -256,7 +258,9 @@ class SqlEventTransaction:
             await bump_version(self.connection)
 
     async def _write_pauses(self, new: Sequence[tuple[str, str, str, str]]) -> None:
-        """Pauses the gateway sets by itself: (pause id, instance id, account id, reason); one holding pause is enough."""
+        """Pauses the gateway sets by itself: (pause id, instance id, account id, reason); one holding pause
+        is enough.
+        """
         for pause_id, instance_id, account_id, reason in new:
             holding = select(pauses.c.id).where(
                 pauses.c.scope == "instance", pauses.c.scope_id == instance_id, pauses.c.lifted_at.is_(None)

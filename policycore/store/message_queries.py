@@ -19,7 +19,9 @@ async def find_message(database: Database, account_id: str, message_id: str) -> 
     )
     if not message_id.startswith("msg_"):
         # The index on external ids begins with the instance.
-        query = query.where(messages.c.instance_id.in_(select(instances.c.id).where(instances.c.account_id == account_id)))
+        query = query.where(
+            messages.c.instance_id.in_(select(instances.c.id).where(instances.c.account_id == account_id))
+        )
     async with database.reading() as connection:
         row = (await connection.execute(query)).first()
     return None if row is None else view_of_row(row)

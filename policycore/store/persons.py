@@ -49,7 +49,9 @@ async def create_persons(
     now: datetime,
     random_bytes: RandomBytes = os.urandom,
 ) -> dict[Identity, str]:
-    """Makes a person for each identity that is not known, safely against others doing the same; returns all ids."""
+    """Makes a person for each identity that is not known, safely against others doing the same; returns all
+    ids.
+    """
     ordered = sorted(set(wanted))
     if not ordered:
         return {}
@@ -121,7 +123,9 @@ async def lock_persons(connection: AsyncConnection, person_ids: Iterable[str]) -
 
 
 async def join_persons(connection: AsyncConnection, survivor: str, other: str) -> None:
-    """Makes `other` and `survivor` one: windows take the later time, suppressions their union, the rest moves over."""
+    """Makes `other` and `survivor` one: windows take the later time, suppressions their union, the rest moves
+    over.
+    """
     await lock_persons(connection, [survivor, other])
     kept = {
         row.instance_id: row.last_inbound_at

@@ -109,7 +109,9 @@ async def _find(
 async def _find_by_text(
     connection: AsyncConnection, instance_id: str, text: str, now: datetime
 ) -> Row[Any] | None:
-    """The one unsettled message with this very text, if there is exactly one: a guess between two would be no proof."""
+    """The one unsettled message with this very text, if there is exactly one: a guess between two would be no
+    proof.
+    """
     rows = (
         await connection.execute(
             select(messages)

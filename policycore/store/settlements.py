@@ -30,9 +30,11 @@ RETRY_GAP = timedelta(seconds=1)
 async def settle(
     connection: AsyncConnection, settlements: Sequence[Settlement], now: datetime
 ) -> dict[str, MessageView]:
-    """Records outcomes. A message that a receipt already moved on stays there and only learns its external id.
+    """Records outcomes. A message that a receipt already moved on stays there and only learns its external
+    id.
 
-    An attempt that never reached a sender puts a fresh message back into waiting. Returns the messages as they are then.
+    An attempt that never reached a sender puts a fresh message back into waiting. Returns the messages as
+    they are then.
     """
     by_id = {settlement.message_id: settlement.outcome for settlement in settlements}
     query = select(messages).where(messages.c.id.in_(sorted(by_id))).order_by(messages.c.id)
@@ -98,7 +100,9 @@ def _gives_back(row: Row[Any], change: dict[str, Any]) -> bool:
 
 
 async def _give_back(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> None:
-    """Quota and cool-down of messages that were not sent; nothing is given back twice, since states move only once."""
+    """Quota and cool-down of messages that were not sent; nothing is given back twice, since states move only
+    once.
+    """
     quota: dict[tuple[str, str], int] = {}
     for row in rows:
         for period in (row.reserved_day, row.reserved_month):
@@ -111,7 +115,9 @@ async def _give_back(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> N
 
 
 async def hand_out(connection: AsyncConnection, message_ids: Sequence[str], now: datetime) -> set[str]:
-    """Marks waiting messages as handed out. Only those returned may be attempted: somebody else has the others."""
+    """Marks waiting messages as handed out. Only those returned may be attempted: somebody else has the
+    others.
+    """
     if not message_ids:
         return set()
     rows = await connection.execute(

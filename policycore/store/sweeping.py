@@ -17,7 +17,9 @@ from policycore.store.tables import (
 )
 
 INBOX_LIFE = timedelta(days=9)
-"""How long an event's identity is remembered; back ends repeat webhooks for up to 7 days (Meta's documentation)."""
+"""How long an event's identity is remembered; back ends repeat webhooks for up to 7 days (Meta's
+documentation).
+"""
 
 UNMATCHED_LIFE = timedelta(days=1)
 EVENTS_LIFE = timedelta(days=30)

@@ -1,7 +1,7 @@
 """Every table of the policy core. Alembic's migrations are checked against this file by a test.
 
-Ids are text with a prefix; moments are `Instant`; numbers that grow are `BigInteger`. Text that belongs to a person is in
-`messages` and `identities` and nowhere else; secrets are sealed (AES-GCM) before they come here.
+Ids are text with a prefix; moments are `Instant`; numbers that grow are `BigInteger`. Text that belongs to a
+person is in `messages` and `identities` and nowhere else; secrets are sealed (AES-GCM) before they come here.
 """
 
 from sqlalchemy import (
@@ -26,7 +26,8 @@ from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.types import Instant
 
-# --- configuration -------------------------------------------------------------------------------------------------
+# --- configuration
+# -------------------------------------------------------------------------------------------------
 
 config_state = Table(
     "config_state",
@@ -188,7 +189,8 @@ rules = Table(
 )
 """Append-only: the newest row of an account ('' is the platform) holds; `number` is the rules' version."""
 
-# --- persons -------------------------------------------------------------------------------------------------------
+# --- persons
+# -------------------------------------------------------------------------------------------------------
 
 persons = Table(
     "persons",
@@ -266,7 +268,8 @@ clarifications = Table(
 )
 """Persons who wrote an ambiguous word and were asked back: once, until they answer clearly."""
 
-# --- ledger --------------------------------------------------------------------------------------------------------
+# --- ledger
+# --------------------------------------------------------------------------------------------------------
 
 quota_usage = Table(
     "quota_usage",
@@ -336,7 +339,8 @@ decisions = Table(
     Index("ix_decisions_person", "person_id", "log_id"),
 )
 
-# --- messages ------------------------------------------------------------------------------------------------------
+# --- messages
+# ------------------------------------------------------------------------------------------------------
 
 messages = Table(
     "messages",
@@ -458,7 +462,8 @@ message_events = Table(
     Index("ix_message_events_account", "account_id", "sequence"),
 )
 
-# --- logs ----------------------------------------------------------------------------------------------------------
+# --- logs
+# ----------------------------------------------------------------------------------------------------------
 
 refusals = Table(
     "refusals",

@@ -20,7 +20,9 @@ def from_microseconds(value: int) -> datetime:
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment in UTC, kept as microseconds since 1970: exact, sortable, and the same number in both databases."""
+    """A moment in UTC, kept as microseconds since 1970: exact, sortable, and the same number in both
+    databases.
+    """
 
     impl = BigInteger
     cache_ok = True

@@ -32,7 +32,8 @@ async def record_usage(
         key = (each.minute, each.surface, each.target, each.reason, each.source_address)
         merged[key] = merged.get(key, 0) + each.count
     rows = [
-        dict(zip(("minute", "surface", "target", "reason", "source_address"), key, strict=True)) | {"count": count}
+        dict(zip(("minute", "surface", "target", "reason", "source_address"), key, strict=True))
+        | {"count": count}
         for key, count in sorted(merged.items())
     ]
     async with database.transaction() as connection:

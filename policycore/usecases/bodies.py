@@ -1,4 +1,6 @@
-"""The bodies of the events the gateway posts (contract, section 4): one flat shape for 3CX and customer systems."""
+"""The bodies of the events the gateway posts (contract, section 4): one flat shape for 3CX and customer
+systems.
+"""
 
 from datetime import datetime
 from typing import Any

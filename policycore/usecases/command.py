@@ -9,7 +9,9 @@ from policycore.model import Decision, EventType, Intent
 
 @dataclass(frozen=True, slots=True)
 class SubmitCommand:
-    """One request. `key_scope` and `key` are empty without an idempotency key; `claim` is the signature's digest."""
+    """One request. `key_scope` and `key` are empty without an idempotency key; `claim` is the signature's
+    digest.
+    """
 
     intent: Intent
     key_scope: str = ""
@@ -22,7 +24,9 @@ class SubmitCommand:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A committed decision. `log_id` is 0 if nothing was written (validate only, or turned away before deciding)."""
+    """A committed decision. `log_id` is 0 if nothing was written (validate only, or turned away before
+    deciding).
+    """
 
     decision_id: str
     log_id: int

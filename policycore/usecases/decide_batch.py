@@ -1,6 +1,7 @@
 """Decides a batch of requests in one transaction: facts, `decide`, and everything the decisions change.
 
-Inside a batch each decision sees the effect of those before it: with one unit of quota left, one of two passes.
+Inside a batch each decision sees the effect of those before it: with one unit of quota left, one of two
+passes.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ FRESH = timedelta(minutes=2)
 KEY_LIFE = timedelta(days=9)
 """How long an idempotency key binds; the contract promises at least 8 days."""
 
+NO_WAIT = Turn(0.0, 0.0, True)
+
 # Answered with 503: nothing happened, so the signature may come again.
 _FREES_SIGNATURE = frozenset(
     {ReasonCode.INSTANCE_NOT_CONNECTED, ReasonCode.FACTS_UNREADABLE, ReasonCode.CLOCK_UNTRUSTED}
@@ -52,7 +55,7 @@ class Draft:
     instance: InstanceConfig | None = None
     decision: Decision | None = None
     turn: TurnRequest | None = None
-    waits: Turn = Turn(0.0, 0.0, True)
+    waits: Turn = NO_WAIT
     repeats: "Draft | KeyBinding | None" = None
     turned_away: ReasonCode | None = None
     log_id: int = 0
@@ -123,7 +126,8 @@ class BatchDecider:
             await transaction.write(writes)
         return await self._answers(transaction, drafts, writes, now)
 
-    # --- pass one: everything but pace ---------------------------------------------------------------------------
+    # --- pass one: everything but pace
+    # ---------------------------------------------------------------------------
 
     def _first_pass(
         self,
@@ -177,7 +181,8 @@ class BatchDecider:
         if not item.command.validate_only:
             _apply(draft, found, now, +1)
 
-    # --- pass two: pace ------------------------------------------------------------------------------------------
+    # --- pass two: pace
+    # ------------------------------------------------------------------------------------------
 
     async def _take_turns(
         self, drafts: Sequence[Draft], found: Gathered, now: datetime, reserved: list[TurnRequest]
@@ -207,7 +212,8 @@ class BatchDecider:
             instance_wait_seconds=turn.instance_wait_seconds,
             pair_wait_seconds=turn.pair_wait_seconds,
         )
-        # Quota and cool-down were already reserved for this very message, so its own decision must not count them.
+        # Quota and cool-down were already reserved for this very message, so its own decision must not count
+        # them.
         facts = draft.facts
         draft.decision = decide(item.intent, facts, item.account.rules, now, self._checks)
         if not draft.sends and not item.command.validate_only:
@@ -215,7 +221,8 @@ class BatchDecider:
         if CheckName.RATE in item.account.rules.shadow:
             draft.waits = Turn(0.0, 0.0, turn.reserved)
 
-    # --- rows ----------------------------------------------------------------------------------------------------
+    # --- rows
+    # ----------------------------------------------------------------------------------------------------
 
     async def _number(self, transaction: DecisionTransaction, drafts: Sequence[Draft]) -> None:
         logged = [d for d in drafts if d.decision is not None and not d.item.command.validate_only]
@@ -249,7 +256,8 @@ class BatchDecider:
             )
             writes.keys.append(NewKey(command.key_scope, command.key, binding, now + KEY_LIFE))
 
-    # --- answers -------------------------------------------------------------------------------------------------
+    # --- answers
+    # -------------------------------------------------------------------------------------------------
 
     async def _answers(
         self,

@@ -20,7 +20,9 @@ def deliveries_for(
     body: Mapping[str, Any],
     random_bytes: RandomBytes,
 ) -> list[NewDelivery]:
-    """A delivery for every integration of the instance that takes inbound messages, and every webhook that wants the event."""
+    """A delivery for every integration of the instance that takes inbound messages, and every webhook that
+    wants the event.
+    """
     targets: list[tuple[str | None, str | None]] = []
     account = snapshot.accounts[instance.account_id]
     if event_name in _FOR_AGENTS and account.module_enabled:

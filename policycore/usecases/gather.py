@@ -34,7 +34,9 @@ class Prepared:
 
 @dataclass(slots=True)
 class Gathered:
-    """Facts of a batch. Requests of the batch change them as they are decided, so that each sees those before it."""
+    """Facts of a batch. Requests of the batch change them as they are decided, so that each sees those before
+    it.
+    """
 
     persons: dict[tuple[str, str], str] = field(default_factory=dict)
     bindings: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -47,7 +49,9 @@ class Gathered:
 
 
 def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepared:
-    """Adds configuration to a request: account, template and its rendering, normalised phone, calendar periods."""
+    """Adds configuration to a request: account, template and its rendering, normalised phone, calendar
+    periods.
+    """
     intent = command.intent
     account = snapshot.accounts[intent.account_id]
     integration = snapshot.integrations.get(intent.integration_id or "")
@@ -76,7 +80,9 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
 
 
 async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) -> Gathered:
-    """Reads the facts of a batch and locks what deciding changes: persons first, then quotas, each in one fixed order."""
+    """Reads the facts of a batch and locks what deciding changes: persons first, then quotas, each in one
+    fixed order.
+    """
     writing = not all(item.command.validate_only for item in batch)
     found = Gathered()
     commands = [item.command for item in batch]
@@ -120,8 +126,8 @@ def choose_instance(
 ) -> InstanceConfig | None:
     """The instance a request goes through (contract, section 1.3).
 
-    A named one; else the one its conversation belongs to; else, among those it may use, the one with this person's latest
-    open window; else the default one; else the only one.
+    A named one; else the one its conversation belongs to; else, among those it may use, the one with this
+    person's latest open window; else the default one; else the only one.
     """
     intent, account_id = item.intent, item.account.account_id
     if intent.instance_ref:

@@ -1,7 +1,7 @@
 """Group commit: what waits together is done together, without ever waiting for company.
 
-While one batch is being worked on, newcomers gather; they are the next batch. One failing item does not fail its
-neighbours: a batch that raises is done again item by item.
+While one batch is being worked on, newcomers gather; they are the next batch. One failing item does not fail
+its neighbours: a batch that raises is done again item by item.
 """
 
 import asyncio
@@ -39,7 +39,8 @@ class GroupCommit(Generic[Item, Answer]):
     async def do(self, item: Item) -> Answer:
         """Answers one item after its batch was committed.
 
-        Raises Overloaded before anything is done if too many wait, or whatever the batch raised for this item alone.
+        Raises Overloaded before anything is done if too many wait, or whatever the batch raised for this item
+        alone.
         """
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(retry_after_seconds=1.0)

@@ -1,4 +1,6 @@
-"""Records what instances report: the inbox decides what is new, `interpret` what it means, one commit holds all of it."""
+"""Records what instances report: the inbox decides what is new, `interpret` what it means, one commit holds
+all of it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +27,7 @@ from policycore.inbound import (
     PersonRef,
     Receipt,
 )
-from policycore.interpret import Meaning, PersonState, interpret, is_from_person, opened_at
+from policycore.interpret import Meaning, PersonState, interpret, is_from_person, language_of, opened_at
 from policycore.ledger import MessageState, MessageView, NewMessage
 from policycore.model import SuppressionFact
 from policycore.optout.match import NO_MATCH, Match
@@ -62,6 +64,7 @@ class AfterEvents(Protocol):
         *,
         messages: Sequence[NewMessage],
         opted_out: Sequence[str],
+        opted_in: Sequence[str],
         deliveries: bool,
         states: bool,
     ) -> None:
@@ -88,12 +91,15 @@ class Batch:
     persons: dict[str, PersonNow] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
     opted_out: list[str] = field(default_factory=list)
+    opted_in: list[str] = field(default_factory=list)
     receipts: list[tuple[str, Receipt]] = field(default_factory=list)
     message_ids: dict[int, list[str]] = field(default_factory=dict)
 
 
 class EventRecorder:
-    """Records deliveries. `match_opt_out` is the ladder with its word lists, given a text and a language hint."""
+    """Records deliveries. `match_opt_out` is the ladder with its word lists, given a text and a language
+    hint.
+    """
 
     def __init__(
         self,
@@ -113,7 +119,9 @@ class EventRecorder:
         )
 
     async def record(self, report: Report) -> Recorded:
-        """Records one delivery; returns after the commit. NotFound for an unknown instance, Unavailable on trouble."""
+        """Records one delivery; returns after the commit. NotFound for an unknown instance, Unavailable on
+        trouble.
+        """
         return await self._group.do(report)
 
     async def drain(self) -> None:
@@ -136,6 +144,7 @@ class EventRecorder:
         self._after.events_recorded(
             messages=batch.writes.messages,
             opted_out=batch.opted_out,
+            opted_in=batch.opted_in,
             deliveries=bool(batch.writes.deliveries),
             states=bool(batch.writes.states),
         )
@@ -147,7 +156,9 @@ class EventRecorder:
     async def _claim(
         self, transaction: EventTransaction, reports: Sequence[Report]
     ) -> tuple[list[tuple[int, Report, InboundEvent]], list[tuple[int, int]]]:
-        """New events in order, and (new, all) for each report. Of the same event twice in a batch the first counts."""
+        """New events in order, and (new, all) for each report. Of the same event twice in a batch the first
+        counts.
+        """
         for report in reports:
             if report.instance_id not in transaction.snapshot.instances:
                 raise NotFound(f"instance {report.instance_id}")
@@ -237,7 +248,7 @@ class EventRecorder:
         match = self._match(message.text, known.language) if message.text else NO_MATCH
         state = PersonState(person.suppressed_by, person.marketing, person.asked_back)
         meaning = interpret(event, state, match, report.received_at, now)
-        self._name(batch, known, message.contact_name, match.language)
+        self._name(batch, known, message.contact_name, match.language or language_of(message.text))
         self._consent(batch, person, meaning, match, view, instance, account)
         body = received_body(
             event_name=OPTED_OUT if meaning.opted_out else RECEIVED,
@@ -276,6 +287,7 @@ class EventRecorder:
         if meaning.suppress:
             person.suppressed_by = "person"
             batch.opted_out.append(person_id)
+            batch.opted_in = [each for each in batch.opted_in if each != person_id]
             self._suppress(batch, account.account_id, person_id, "all", "The person opted out.", match, view)
         if meaning.suppress_marketing and not person.marketing:
             person.marketing = True
@@ -289,6 +301,7 @@ class EventRecorder:
                 new for new in batch.writes.suppressions if (new.person_id, new.scope) != (person_id, "all")
             ]
             batch.opted_out = [each for each in batch.opted_out if each != person_id]
+            batch.opted_in.append(person_id)
         if meaning.lift_marketing_hold:
             person.marketing = False
             batch.writes.lifts.append((person_id, "marketing", match.rule))

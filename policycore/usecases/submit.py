@@ -63,8 +63,8 @@ class Submitter:
     ) -> Decided:
         """Decides one request; sends it if it is allowed.
 
-        `requests_per_minute` is the webhook's limit, or None for requests that have none. Raises Unavailable if nothing
-        was decided: nothing was sent or lost then.
+        `requests_per_minute` is the webhook's limit, or None for requests that have none. Raises Unavailable
+        if nothing was decided: nothing was sent or lost then.
         """
         if requests_per_minute is not None and not command.validate_only:
             wait = await self.admit(command.intent.integration_id or "", requests_per_minute)
@@ -86,7 +86,9 @@ class Submitter:
     async def admit_malformed(
         self, integration_id: str, requests_per_minute: int, claim: bytes, expires_at: datetime | None
     ) -> tuple[ReasonCode, float]:
-        """Counts a request that could not be parsed, and uses up its signature. Returns a reason and seconds to wait."""
+        """Counts a request that could not be parsed, and uses up its signature. Returns a reason and seconds
+        to wait.
+        """
         wait = await self.admit(integration_id, requests_per_minute)
         if wait > 0:
             return ReasonCode.WEBHOOK_RATE_LIMITED, wait

@@ -1,4 +1,6 @@
-"""The policy core without its gRPC face: real database, senders played by a twin, time under the test's control."""
+"""The policy core without its gRPC face: real database, senders played by a twin, time under the test's
+control.
+"""
 
 import asyncio
 import json
@@ -89,10 +91,14 @@ class AfterTwin:
     dispatcher: Dispatcher
     changes: ConfigChanges
     opted_out: list[str] = field(default_factory=list)
+    opted_in: list[str] = field(default_factory=list)
     deliveries: int = 0
 
-    def events_recorded(self, *, messages: Any, opted_out: Any, deliveries: bool, states: bool) -> None:
+    def events_recorded(
+        self, *, messages: Any, opted_out: Any, opted_in: Any, deliveries: bool, states: bool
+    ) -> None:
         self.opted_out.extend(opted_out)
+        self.opted_in.extend(opted_in)
         self.deliveries += deliveries
         for message in messages:
             self.dispatcher.send(message)
@@ -128,7 +134,7 @@ class CoreParts:
             random_bytes,
             deliveries_waiting=lambda: None,
             states_changed=self.changes.notify,
-            opted_out=lambda person_id: self.after.opted_out.append(person_id),
+            opted_out=lambda person_id: self.after.opted_out.append(person_id),  # noqa: PLW0108 - made below
         )
         self.after = AfterTwin(self.dispatcher, self.changes)
         words = load_words(word_folder())
@@ -216,7 +222,9 @@ def _plain(sealed: bytes, place: tuple[str, str], row_id: str) -> str:
 
 
 async def open_core(url: str, start: datetime = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)) -> CoreParts:
-    """A migrated and seeded database and the parts on it. PostgreSQL keeps its own clock, so the test's follows it."""
+    """A migrated and seeded database and the parts on it. PostgreSQL keeps its own clock, so the test's
+    follows it.
+    """
     await upgrade(url)
     clock = TestClock(start if url.startswith("sqlite") else datetime.now(UTC))
     database = open_database(url, clock)

@@ -1,4 +1,4 @@
-"""The whole product as its operators run it: three processes, gRPC between them, and a database of their own."""
+"""The whole product as its operators run it: three processes, gRPC between them, a database of their own."""
 
 import asyncio
 import base64
@@ -17,6 +17,7 @@ import grpc
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from hubgate.policy.v1 import (
     accounts_pb2,
     admin_service_pb2_grpc,
@@ -24,7 +25,6 @@ from hubgate.policy.v1 import (
     integrations_pb2,
     policy_service_pb2_grpc,
 )
-
 from policycore.store.migrate import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +144,7 @@ class CoreClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""
