@@ -40,8 +40,8 @@ DRAIN_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
 
-Ready = Callable[[str, int], None]
-"""Called once the edge listens, with the address it really has."""
+Ready = Callable[[str], None]
+"""Called once the edge listens, with the `host:port` it really has."""
 
 
 class _Server(uvicorn.Server):
@@ -76,7 +76,7 @@ async def serve(
             host, port = listener.getsockname()[:2]
             structlog.get_logger("edge.main").info("edge_listens", host=host, port=port)
             if ready is not None:
-                ready(host, port)
+                ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             await _serve_until(app, listener, stop)
     finally:
         listener.close()

@@ -30,7 +30,7 @@ class Settings:
     policycore_address: str = "127.0.0.1:8071"
     trusted_proxies: tuple[Network, ...] = ()
     metrics_listen: Listen | None = None
-    sandbox: Literal["open", "admin", "off"] = "off"
+    sandbox: Literal["open", "admin", "off"] = "admin"
     environment: str = "development"
     log_level: str = "info"
 
@@ -46,6 +46,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     core = environ.get("HUBGATE_POLICYCORE_ADDRESS", "").strip() or "127.0.0.1:8071"
     if not core.startswith("unix:"):
         _listen("HUBGATE_POLICYCORE_ADDRESS", core)
+    environment = _one_of(environ, "HUBGATE_ENVIRONMENT", ENVIRONMENTS, default="development")
+    guarded = "off" if environment == "production" else "admin"
     return Settings(
         token=token,
         listen=_listen(
@@ -55,9 +57,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         trusted_proxies=_networks("HUBGATE_TRUSTED_PROXIES", environ.get("HUBGATE_TRUSTED_PROXIES", "")),
         metrics_listen=_listen("HUBGATE_EDGE_METRICS_LISTEN", metrics) if metrics else None,
         sandbox=cast(
-            Literal["open", "admin", "off"], _one_of(environ, "HUBGATE_SANDBOX", SANDBOX_MODES, default="off")
+            Literal["open", "admin", "off"], _one_of(environ, "HUBGATE_SANDBOX", SANDBOX_MODES, guarded)
         ),
-        environment=_one_of(environ, "HUBGATE_ENVIRONMENT", ENVIRONMENTS, default="development"),
+        environment=environment,
         log_level=_one_of(environ, "HUBGATE_LOG_LEVEL", LOG_LEVELS, default="info"),
     )
 

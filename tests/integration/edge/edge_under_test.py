@@ -92,9 +92,9 @@ async def edge_on(
         sandbox=sandbox,
     )
     stop = asyncio.Event()
-    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(settings, stop, lambda _, port: bound.set_result(port), cut_off_seconds))
-    port = await asyncio.wait_for(bound, 10)
+    bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(settings, stop, bound.set_result, cut_off_seconds))
+    port = int((await asyncio.wait_for(bound, 10)).rpartition(":")[2])
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         edge = Edge(port, core, client)
         if ready_first:

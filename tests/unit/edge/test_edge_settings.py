@@ -14,8 +14,14 @@ def test_defaults() -> None:
     assert read_settings(TOKEN) == Settings(token="tok_1")
     settings = read_settings(TOKEN | {"HUBGATE_SANDBOX": "", "HUBGATE_EDGE_LISTEN": " "})
     assert settings.listen == Listen("127.0.0.1", 8080)
-    assert (settings.sandbox, settings.environment, settings.log_level) == ("off", "development", "info")
+    assert (settings.sandbox, settings.environment, settings.log_level) == ("admin", "development", "info")
     assert settings.metrics_listen is None
+
+
+def test_in_production_the_sandbox_is_off_unless_it_is_switched_on() -> None:
+    production = TOKEN | {"HUBGATE_ENVIRONMENT": "production"}
+    assert read_settings(production).sandbox == "off"
+    assert read_settings(production | {"HUBGATE_SANDBOX": "open"}).sandbox == "open"
 
 
 def test_every_variable() -> None:
