@@ -24,7 +24,7 @@ from sender.rpc.convert import (
 from sender.rpc.deliver_stream import DeliverStream
 from sender.rpc.errors import CallRefusedError, Context, abort
 
-_ANSWER_TIME_SECONDS = 0.1
+_ANSWER_TIME_SECONDS = 0.25
 """Kept back from a caller's deadline, so that the answer still reaches it."""
 
 

@@ -150,10 +150,9 @@ async def test_stopping_finishes_what_is_under_way_and_takes_nothing_new(
 
 async def test_the_callers_deadline_is_the_attempts(sender: RunningSender, waha: WahaPeer) -> None:
     waha.script("*", Script(delay_seconds=5))
-    began = time.monotonic()
-    found = await sender.deliver(reach(waha), timeout=0.5)
-    assert found.code == "waha_timeout"
-    assert time.monotonic() - began < 0.5
+    # An answer, and not DEADLINE_EXCEEDED: the sender gave up in time to say so.
+    found = await sender.deliver(reach(waha), timeout=1.2)
+    assert (found.outcome, found.code) == (pb.OUTCOME_UNKNOWN, "waha_timeout")
 
 
 async def test_a_batch_that_is_too_large(sender: RunningSender) -> None:
