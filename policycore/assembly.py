@@ -67,6 +67,7 @@ class PolicyCore:
         if self.ways.redis is not None:
             await self.ways.redis.warm_up()
         await self.ways.guards.start()
+        self.config.subscribers.append(self.ways.guards.changed)
         await self.ways.senders.start()
         await self.outbox.start()
 

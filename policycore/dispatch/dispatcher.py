@@ -27,6 +27,9 @@ OVERDUE_SECONDS = 5.0
 LOST_SECONDS = 90.0
 """A message handed out this long ago and not settled has lost its process; an attempt ends within 35 s."""
 
+GUARD_LAG_SECONDS = 0.3
+"""Longest time in which a sender that is connected hears of a change: a heartbeat and its way."""
+
 _SETTLE_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds between tries to record an outcome: 40 s in all, within the time after which a sweep calls it
 unknown.
@@ -124,7 +127,13 @@ class Dispatcher:
             return AttemptOutcome(Outcome.REJECTED, "instance_removed", "The instance was removed.")
         if self._clock() >= message.not_after:
             return AttemptOutcome(Outcome.NOT_ATTEMPTED, "too_late", "It was too late to send this message.")
-        return await self._senders.deliver(_outbound(message), instance)
+        outcome = await self._senders.deliver(_outbound(message), instance)
+        if outcome.code.startswith("guarded_"):
+            # What the ledger allowed just now a sender may still guard against: it hears of a lifted pause or opt-out
+            # a heartbeat later. A guard that is meant is still there then.
+            await asyncio.sleep(GUARD_LAG_SECONDS)
+            outcome = await self._senders.deliver(_outbound(message), instance)
+        return outcome
 
     # --- settling -------------------------------------------------------------------------------------------
 

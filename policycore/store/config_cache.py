@@ -40,6 +40,7 @@ class ConfigCache:
         self._confirmed_at = float("-inf")
         self._watcher: asyncio.Task[None] | None = None
         self._published = ConfigChanges()
+        self.subscribers: list[Callable[[], None]] = []
 
     def current(self) -> Snapshot:
         """The newest snapshot known here."""
@@ -66,6 +67,8 @@ class ConfigCache:
         if self._snapshot is None or fresh.version >= self._snapshot.version:
             self._snapshot = fresh
         self._published.notify()
+        for told in self.subscribers:
+            told()
 
     async def refresh(self) -> Snapshot:
         """Reads the newest configuration now."""

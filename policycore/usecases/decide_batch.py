@@ -42,7 +42,12 @@ NO_WAIT = Turn(0.0, 0.0, True)
 
 # Answered with 503: nothing happened, so the signature may come again.
 _FREES_SIGNATURE = frozenset(
-    {ReasonCode.INSTANCE_NOT_CONNECTED, ReasonCode.FACTS_UNREADABLE, ReasonCode.CLOCK_UNTRUSTED}
+    {
+        ReasonCode.INSTANCE_NOT_CONNECTED,
+        ReasonCode.INSTANCE_UNKNOWN,
+        ReasonCode.FACTS_UNREADABLE,
+        ReasonCode.CLOCK_UNTRUSTED,
+    }
 )
 
 
@@ -58,6 +63,7 @@ class Draft:
     waits: Turn = NO_WAIT
     repeats: "Draft | KeyBinding | None" = None
     turned_away: ReasonCode | None = None
+    claims_signature: bool = False
     log_id: int = 0
     decision_id: str = ""
     message_id: str = ""
@@ -151,7 +157,8 @@ class BatchDecider:
                 draft.repeats = bound or same_batch
         else:
             self._decide_one(draft, found, transaction, offset)
-        if command.claim and not command.validate_only:
+        if command.claim and command.claim not in found.claims and not command.validate_only:
+            draft.claims_signature = True
             found.claims.add(command.claim)
         return draft
 
@@ -238,7 +245,7 @@ class BatchDecider:
         command = draft.item.command
         if command.validate_only:
             return
-        if command.claim and _keeps_claim(draft):
+        if draft.claims_signature and _keeps_claim(draft):
             writes.claims.append((command.claim, command.claim_expires_at or now + KEY_LIFE))
         if draft.decision is None or draft.log_id == 0:
             return
@@ -313,8 +320,6 @@ def _apply(draft: Draft, found: Gathered, now: datetime, sign: int) -> None:
 
 
 def _keeps_claim(draft: Draft) -> bool:
-    if draft.turned_away is ReasonCode.SIGNATURE_REPLAYED:
-        return False
     return draft.decision is None or draft.decision.reason not in _FREES_SIGNATURE
 
 

@@ -1,12 +1,14 @@
 """One gateway for each kind of store, shared by the tests of a process."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
-from support.gateway import Gateway
+from support.desk import Desk, open_desk
+from support.gateway import CoreClient, Gateway
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,23 @@ def running_gateway(gateways: Any) -> Gateway:
     """The whole product on its default store."""
     found: Gateway = gateways("sqlite")
     return found
+
+
+@pytest.fixture
+async def core(running_gateway: Gateway) -> AsyncIterator[CoreClient]:
+    """The policy core, called as an administrator."""
+    async with CoreClient(running_gateway.core_address, running_gateway.admin_token) as client:
+        yield client
+
+
+@pytest.fixture
+async def http(running_gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """The edge, called without credentials."""
+    async with httpx.AsyncClient(base_url=running_gateway.base_url, trust_env=False, timeout=15) as client:
+        yield client
+
+
+@pytest.fixture
+async def desk(running_gateway: Gateway, core: CoreClient, http: httpx.AsyncClient) -> Desk:
+    """A support desk of this test's own."""
+    return await open_desk(running_gateway, core, http)

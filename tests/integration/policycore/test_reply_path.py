@@ -107,6 +107,14 @@ async def test_a_signature_is_accepted_once(core: CoreParts) -> None:
     assert again.decision.reason is ReasonCode.SIGNATURE_REPLAYED and again.log_id == 0
 
 
+async def test_a_signed_repeat_with_a_key_is_answered_as_the_repeat_it_is(core: CoreParts) -> None:
+    await core.inbound("hi")
+    first = await core.reply(claim=b"u" * 32, key="k9", body_digest=b"a")
+    again = await core.reply(claim=b"u" * 32, key="k9", body_digest=b"a")
+    assert again.duplicate and again.log_id == first.log_id
+    assert (await core.reply(claim=b"u" * 32)).decision.reason is ReasonCode.SIGNATURE_REPLAYED
+
+
 async def test_a_503_frees_the_signature(core: CoreParts) -> None:
     await core.inbound("hi")
     core.senders.up = False
