@@ -1,0 +1,148 @@
+"""Owns `hubgate up`: the whole product on one machine, three processes over an embedded store."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import Core
+from cli.data_folder import RUN_FILE, DataFolder, data_folder
+from cli.demo import make_demo, print_demo
+from cli.errors import CliError, ExitCode
+from cli.layout import Layout, is_loopback, make_layout
+from cli.output import say, warn
+from cli.ready import is_ready
+from cli.services import run_on_database
+from cli.supervisor import Part, Supervisor
+
+READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
+
+
+def up(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Make, once, a demo account with a sandbox to try it out.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address the edge listens on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="HUBGATE_PORT", min=1, max=65535, help="Port of the edge.")
+    ] = 8080,
+    data: Annotated[Path | None, typer.Option(help="Data folder; HUBGATE_DATA or .hubgate.")] = None,
+) -> None:
+    """Start the whole product here: edge, policy core and sender, with an embedded database. Ctrl-C stops it."""
+    folder = DataFolder(data) if data is not None else data_folder(os.environ)
+    folder.create()
+    with folder.locked():
+        layout = make_layout(folder, os.environ, host, port, secrets.token_bytes, demo=demo)
+        _Run(folder, layout, demo=demo, open_sandbox=demo and is_loopback(host)).run()
+
+
+class _Run:
+    """One run of `up`, from the first process to the last."""
+
+    def __init__(self, folder: DataFolder, layout: Layout, *, demo: bool, open_sandbox: bool) -> None:
+        self._folder = folder
+        self._layout = layout
+        self._demo = demo
+        self._open_sandbox = open_sandbox
+        self._signals = 0
+        self._supervisor = Supervisor(tell=warn)
+
+    def run(self) -> None:
+        """Runs until a signal. Errors: `CliError`; nothing is left running then."""
+        before = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            self._start()
+            self._wait_until_ready()
+            if not self._signals:
+                self._say_ready()
+            while not self._signals:
+                self._supervisor.look()
+                time.sleep(_LOOK_SECONDS)
+            warn("Stopping: what is under way is finished first. Once more, and it stops at once.")
+        finally:
+            self._supervisor.stop(at_once=lambda: self._signals > 1)
+            (self._folder.path / RUN_FILE).unlink(missing_ok=True)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _start(self) -> None:
+        # The slow part first: sender and edge load while the database is brought up to date.
+        self._start_part("sender")
+        migrations: Any = import_module("policycore.store.migrate")
+        url = import_module("policycore.settings").read_database_url(self._layout.environ)
+        run_on_database(migrations.upgrade, url)
+        self._start_part("policycore")
+        self._start_part("edge")
+        self._folder.write_json(
+            RUN_FILE,
+            {
+                "base_url": self._layout.base_url,
+                "policycore_address": self._layout.policycore_address,
+                "process": os.getpid(),
+            },
+        )
+
+    def _start_part(self, name: str) -> None:
+        log = self._folder.path / "logs" / f"{name}.log"
+        environ = environ_of(name, self._layout.environ)
+        self._supervisor.start(Part(name=name, module=f"{name}.main", environ=environ, log=log))
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._signals and not is_ready(f"{self._layout.base_url}/readyz", timeout=2):
+            self._supervisor.look()
+            if time.monotonic() > deadline:
+                logs = self._folder.path / "logs"
+                raise CliError(
+                    ExitCode.PROBLEM, f"Not ready after {READY_SECONDS:g} s; the logs are in {logs}."
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def _say_ready(self) -> None:
+        say(
+            f"hubgate is ready at {self._layout.base_url} (data and logs in {self._folder.path}, Ctrl-C stops it)"
+        )
+        if not self._demo:
+            say("Next: `hubgate account create NAME` in another terminal, or start it with --demo.")
+            return
+        core = Core(self._layout.policycore_address, self._layout.admin_token)
+        try:
+            demo = make_demo(core, self._folder, self._layout)
+        finally:
+            core.close()
+        print_demo(demo, open_sandbox=self._open_sandbox)
+
+    def _on_signal(self, _number: int, _frame: Any) -> None:
+        self._signals += 1
+
+
+_OWN_SECRETS = {
+    "sender": frozenset({"HUBGATE_SENDER_TOKEN"}),
+    "edge": frozenset({"HUBGATE_EDGE_TOKEN"}),
+    "policycore": frozenset(
+        {
+            "HUBGATE_MASTER_KEY",
+            "HUBGATE_PERMIT_KEY",
+            "HUBGATE_EDGE_TOKEN",
+            "HUBGATE_ADMIN_TOKEN",
+            "HUBGATE_SENDER_TOKEN",
+            "HUBGATE_DATABASE_URL",
+            "HUBGATE_REDIS_URL",
+        }
+    ),
+}
+
+
+def environ_of(part: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """A service's environment: everything but the secrets of the others."""
+    every_secret = frozenset({"HUBGATE_TOKEN"}).union(*_OWN_SECRETS.values())
+    return {name: value for name, value in environ.items() if name not in every_secret - _OWN_SECRETS[part]}
