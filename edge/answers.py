@@ -166,14 +166,15 @@ def _skipped(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
 def _refusal(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
     decision = outcome.decision
     reason = _leading_reason(decision, send_api)
-    public = public_codes.for_reason(reason, decision.verdict, send_api)
+    public = public_code(decision, send_api)
     known = reason in public_codes.BY_REASON
     top = next(
         (finding for finding in decision.findings if finding.reason == reason and not finding.shadow), None
     )
     details = _base_details(decision)
-    if decision.explanation:
-        details["explanation"] = decision.explanation
+    explanation = decision.explanation if reason == decision.reason or top is None else top.explanation
+    if explanation:
+        details["explanation"] = explanation
     if top is not None:
         details.update(_numbers(top))
     if top is not None and top.passes_at is not None and reason in _QUOTA_REASONS:
@@ -189,6 +190,11 @@ def _refusal(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
         retry_after=wait,
         extra=_identity(outcome, send_api),
     )
+
+
+def public_code(decision: Decision, send_api: bool) -> PublicCode:
+    """The public code that a refused request was, or is, answered with."""
+    return public_codes.for_reason(_leading_reason(decision, send_api), decision.verdict, send_api)
 
 
 def _leading_reason(decision: Decision, send_api: bool) -> int:

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
@@ -192,20 +192,19 @@ async def _run(settings: Settings) -> None:
     await serve(settings, stop)
 
 
-def main() -> int:
-    """Runs the edge until SIGINT or SIGTERM. Exit code 2 for a wrong setting, 1 if it cannot listen."""
+def main(environ: Mapping[str, str] | None = None) -> int:
+    """Runs the edge until SIGINT or SIGTERM; the exit code: 0 stopped, 1 cannot listen, 2 wrong settings."""
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(os.environ if environ is None else environ)
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"edge: {error}\n")
         return 2
     configure_logging(settings.log_level)
     try:
         uvloop.run(_run(settings))
     except OSError as error:
-        sys.stderr.write(
-            f"The edge cannot listen on {settings.listen.host}:{settings.listen.port}: {error}.\n"
-        )
+        listen = settings.listen
+        sys.stderr.write(f"edge: cannot listen on {listen.host}:{listen.port}: {error}\n")
         return 1
     return 0
 

@@ -100,7 +100,7 @@ def decision_view(row: DecisionRow) -> dict[str, Any]:
         "instance_id": row.instance_id,
         "conversation_id": row.conversation_id,
         "message_id": row.message_id,
-        "message_state": word(MessageState, row.message_state),
+        "message_state": word(MessageState, row.message_state) if row.message_id else None,
         "caller": row.caller,
         "findings": [answers.finding_view(finding) for finding in decision.findings],
     }
@@ -111,8 +111,7 @@ def _public_code(row: DecisionRow) -> str | None:
     decision = row.decision
     if decision.action != Action.BLOCK:
         return None
-    send_api = not row.integration_id
-    return public_codes.for_reason(decision.reason, decision.verdict, send_api).code
+    return answers.public_code(decision, send_api=not row.integration_id).code
 
 
 def _limit(written: str) -> int | None:

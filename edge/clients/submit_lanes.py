@@ -45,6 +45,7 @@ class _Item:
     deadline: float
     answer: "asyncio.Future[wire.SubmitResponse]"
     lane_items: "dict[int, _Item] | None" = None
+    repeated: bool = False
 
 
 @dataclass(slots=True)
@@ -92,9 +93,9 @@ class SubmitLanes:
     async def submit(self, request: wire.SubmitRequest, timeout_seconds: float) -> wire.SubmitResponse:
         """Sends one request and waits for its answer.
 
-        Raises CoreUnavailableError if no lane could carry it, or the lane broke before the answer came; in
-        the second case the policy core may have decided. Raises CoreTimeoutError after `timeout_seconds`,
-        and what the policy core answered.
+        Raises CoreUnavailableError if no lane could carry it, or its lane broke before the answer came; in
+        the second case the policy core may have decided. A request with an idempotency key is first repeated
+        once. Raises CoreTimeoutError after `timeout_seconds`, and what the policy core answered.
         """
         if len(self._queue) >= self._queue_limit:
             raise CoreUnavailableError("too many requests are waiting for the policy core")
@@ -201,8 +202,17 @@ class SubmitLanes:
                     item.answer.set_exception(from_item(answer.error))
 
     def _drop_under_way(self, lane: _Lane) -> None:
+        """Repeats what can be repeated safely, once; the rest fails, since it may have been decided already."""
         for item in list(lane.under_way.values()):
-            if not item.answer.done():
+            item.lane_items = None
+            if item.answer.done():
+                continue
+            if item.request.idempotency_key and not item.repeated:
+                # The key makes the repeat the same request: it is answered, and never sent a second time.
+                item.repeated = True
+                item.queued_at = asyncio.get_running_loop().time()
+                self._queue.append(item)
+            else:
                 item.answer.set_exception(CoreUnavailableError("the stream to the policy core broke"))
         lane.under_way.clear()
         # The lane may have been woken for an item it never took.
@@ -210,9 +220,7 @@ class SubmitLanes:
             self._wake_one()
 
     def _fail_queued_before(self, queued_before: float) -> None:
-        """Fails what has waited for a lane for too long. While another lane serves, nothing waits that
-        long.
-        """
+        """Fails what has waited too long for a lane; while another lane serves, nothing does."""
         while self._queue and self._queue[0].queued_at <= queued_before:
             item = self._queue.popleft()
             if not item.answer.done():

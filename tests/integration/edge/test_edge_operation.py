@@ -220,4 +220,4 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence() -> None:
     )
     assert finished.returncode == 2
     assert finished.stderr.decode().strip().count("\n") == 0
-    assert finished.stderr.startswith(b"HUBGATE_EDGE_TOKEN")
+    assert finished.stderr.startswith(b"edge: HUBGATE_EDGE_TOKEN")

@@ -153,11 +153,12 @@ def test_the_send_api_names_a_wrong_instance_before_anything_else() -> None:
     findings = (
         Finding(CheckName.PURPOSE, Verdict.DENY, ReasonCode.PURPOSE_MISSING),
         Finding(CheckName.WINDOW, Verdict.DENY, ReasonCode.WINDOW_NEVER_OPENED),
-        Finding(CheckName.INSTANCE, Verdict.DEFER, ReasonCode.INSTANCE_UNKNOWN),
+        Finding(CheckName.INSTANCE, Verdict.DEFER, ReasonCode.INSTANCE_UNKNOWN, "No such instance."),
     )
-    outcome = refused(ReasonCode.PURPOSE_MISSING, findings=findings)
+    outcome = refused(ReasonCode.PURPOSE_MISSING, findings=findings, explanation="No purpose.")
     answer = answers.submission(outcome, now=NOW, send_api=True)
     assert (answer.status, body(answer)["error"]) == (404, "invalid_instance")
+    assert body(answer)["details"]["explanation"] == "No such instance."
     assert "event_type" not in body(answer)
     webhook = answers.submission(outcome, now=NOW)
     assert (webhook.status, body(webhook)["error"]) == (422, "message_purpose_not_allowed")

@@ -178,6 +178,30 @@ async def test_what_was_under_way_on_a_broken_lane_fails_and_what_comes_next_doe
         assert streams[0].cancelled
 
 
+async def test_what_carries_a_key_is_repeated_once_when_its_lane_breaks() -> None:
+    streams: list[Stream] = []
+
+    def open_stream() -> Stream:
+        streams.append(Stream())
+        return streams[-1]
+
+    async with lanes(open_stream) as made:
+        keyed = wire.SubmitRequest(integration_id="int_1", idempotency_key="k-1")
+        task = asyncio.create_task(made.submit(keyed, 5))
+        await until(lambda: len(streams[0].items()) == 1)
+        streams[0].end()
+        await until(lambda: len(streams) == 2 and len(streams[1].items()) == 1)
+        streams[1].answer(*streams[1].items())
+        await task
+        lost = asyncio.create_task(made.submit(keyed, 5))
+        await until(lambda: len(streams[1].items()) == 2)
+        streams[1].end()
+        await until(lambda: len(streams) == 3 and len(streams[2].items()) == 1)
+        streams[2].end()
+        with pytest.raises(CoreUnavailableError):
+            await lost
+
+
 async def test_one_broken_lane_leaves_the_other_serving() -> None:
     streams: list[Stream] = []
 
