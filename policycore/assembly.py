@@ -38,6 +38,7 @@ from policycore.store.engine import Database, open_database
 from policycore.store.events import SqlEventLedger
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.outbox import SqlOutbox
+from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from policycore.system_watch import CoreWatch
 from policycore.usecases.decide_batch import BatchDecider
@@ -212,7 +213,9 @@ def _use_cases(
     checks = build_checks(load_scorer())
     decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
     submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock)
-    use_cases = PolicyUseCases(database, config, submitter, recorder, Metrics(), around.monotonic)
+    use_cases = PolicyUseCases(
+        SqlPolicyReads(database), config, submitter, recorder, Metrics(), around.monotonic
+    )
     return use_cases, dispatcher
 
 

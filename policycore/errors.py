@@ -2,6 +2,7 @@
 
 PolicyCoreError
 ├── Unavailable        nothing was sent or lost; the caller may repeat the call
+│   ├── DatabaseUnavailable
 │   └── Overloaded     more work waits than is accepted
 ├── Malformed          the call breaks the contract
 └── NotFound           what was asked for is not there, or not the caller's to see
@@ -22,6 +23,15 @@ class Unavailable(PolicyCoreError):
     def __init__(self, explanation: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(explanation)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached, or did not answer in time."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The database cannot be reached; nothing was done.")
 
 
 class Overloaded(Unavailable):

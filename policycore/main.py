@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
 from policycore.assembly import PolicyCore, Surroundings, assemble
+from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
 from policycore.settings import Settings, SettingsError, read_settings
 
@@ -74,7 +75,7 @@ async def _keep_house(core: PolicyCore) -> None:
                 log.info("sweep.taken_up", messages=taken_up)
             if rounds % CLEAN_EVERY == 0:
                 await core.dispatcher.clean()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("sweep.failed", error=type(error).__name__)
 
 

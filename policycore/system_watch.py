@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from policycore.dispatch.links import SenderLink
+from policycore.errors import PolicyCoreError
 from policycore.model import Rules
 from policycore.ports import Counters
 from policycore.registry.snapshot import Snapshot
@@ -50,7 +51,7 @@ class CoreWatch:
                 now = await self._database.now(connection)
                 query = text("SELECT version_num FROM alembic_version")
                 revision = (await connection.execute(query)).scalar_one_or_none() or ""
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (PolicyCoreError, SQLAlchemyError) as error:
             broken = ComponentState("database", False, f"It cannot be read: {type(error).__name__}.")
             return broken, "", self._clock()
         return ComponentState("database", True, f"It answers; {self._database.dialect}."), revision, now

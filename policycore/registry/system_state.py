@@ -7,8 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ComponentState:
-    """One part: `database`, `counters`, `sender 127.0.0.1:8072`, `clock`, … and one plain sentence about it.
-    """
+    """One part: `database`, `counters`, `sender 127.0.0.1:8072`, `clock`, … and one plain sentence about it."""
 
     name: str
     healthy: bool

@@ -1,13 +1,10 @@
 """Rows of the policy log and of the event stream: model -> wire."""
 
-from typing import Any
-
 from hubgate.policy.v1 import events_pb2, policy_service_pb2
-from policycore.ledger import MessageView
+from policycore.reading import StoredEvent
 from policycore.registry.log_rows import DecisionRecord
 from policycore.rpc.convert import decision_to_wire, message_to_wire
 from policycore.rpc.times import to_timestamp
-from policycore.store.findings import decode_view
 
 
 def record_to_wire(record: DecisionRecord) -> policy_service_pb2.DecisionRecord:
@@ -30,12 +27,11 @@ def record_to_wire(record: DecisionRecord) -> policy_service_pb2.DecisionRecord:
     )
 
 
-def event_to_wire(row: Any, *, reveal: bool) -> events_pb2.MessageEvent:
+def event_to_wire(event: StoredEvent, *, reveal: bool) -> events_pb2.MessageEvent:
     """One row of the event stream."""
-    view: MessageView = decode_view(row.message_json)
     return events_pb2.MessageEvent(
-        sequence=row.sequence,
-        occurred_at=to_timestamp(row.occurred_at),
-        event_name=row.event_name,
-        message=message_to_wire(view, reveal=reveal),
+        sequence=event.sequence,
+        occurred_at=to_timestamp(event.occurred_at),
+        event_name=event.event_name,
+        message=message_to_wire(event.message, reveal=reveal),
     )

@@ -9,7 +9,6 @@ import structlog
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from sqlalchemy.exc import SQLAlchemyError
 
 from hubgate.policy.v1 import policy_service_pb2
 from policycore.errors import Malformed, NotFound, PolicyCoreError, Unavailable
@@ -26,7 +25,6 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (NotPossibleError, grpc.StatusCode.FAILED_PRECONDITION),
     (NotPermittedError, grpc.StatusCode.PERMISSION_DENIED),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
-    (SQLAlchemyError, grpc.StatusCode.UNAVAILABLE),
     (OSError, grpc.StatusCode.UNAVAILABLE),
     (TimeoutError, grpc.StatusCode.UNAVAILABLE),
 )

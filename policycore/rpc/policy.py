@@ -10,6 +10,7 @@ from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
 from policycore.errors import Malformed, NotFound, Unavailable
 from policycore.metrics import Metrics
+from policycore.reading import ConfigView, PolicyReads, RefusalCount
 from policycore.registry.errors import NotPermittedError
 from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import Snapshot
@@ -21,12 +22,6 @@ from policycore.rpc.failures import answering
 from policycore.rpc.identity import current_identity
 from policycore.rpc.submit_stream import serve_items
 from policycore.rpc.times import to_datetime, to_duration
-from policycore.store.config_cache import ConfigCache
-from policycore.store.engine import Database
-from policycore.store.events import read_events
-from policycore.store.log_queries import read_decision
-from policycore.store.message_queries import find_message
-from policycore.store.usage import RefusalCount, record_usage
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter
 
@@ -41,8 +36,8 @@ _STALE_SECONDS = 3.0
 class PolicyUseCases:
     """What the servicer calls."""
 
-    database: Database
-    config: ConfigCache
+    reads: PolicyReads
+    config: ConfigView
     submitter: Submitter
     recorder: EventRecorder
     metrics: Metrics
@@ -129,10 +124,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:
         async with answering(context):
-            async with self._use.database.reading() as connection:
-                record = await read_decision(
-                    connection, log_id=request.log_id or None, decision_id=request.decision_id or None
-                )
+            record = await self._use.reads.decision(request.log_id or None, request.decision_id or None)
             if record is None or not current_identity().may_act_for(record.account_id):
                 raise NotFound("There is no such decision.")
             return pb.ExplainResponse(record=record_to_wire(record))
@@ -142,7 +134,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         async with answering(context):
             identity = current_identity()
             account_id = self._account_of(request, identity)
-            view = await find_message(self._use.database, account_id, request.message_id)
+            view = await self._use.reads.message(account_id, request.message_id)
             if view is None:
                 raise NotFound("There is no such message.")
             return pb.GetMessageResponse(message=message_to_wire(view, reveal=identity.reveals))
@@ -170,10 +162,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             identity.require_account(request.account_id)
             after, quiet_since = request.after_sequence, self._use.monotonic()
             while True:
-                async with self._use.database.reading() as connection:
-                    rows = await read_events(
-                        connection, request.account_id, after, request.message_id, _EVENT_PAGE
-                    )
+                rows = await self._use.reads.events(
+                    request.account_id, after, request.message_id, _EVENT_PAGE
+                )
                 if rows:
                     after, quiet_since = rows[-1].sequence, self._use.monotonic()
                     events = [event_to_wire(row, reveal=identity.reveals) for row in rows]
@@ -221,7 +212,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             uses: list[tuple[str, datetime]] = [
                 (each.credential_id, to_datetime(each.used_at)) for each in request.uses
             ]
-            await record_usage(self._use.database, counts, uses)
+            await self._use.reads.record_usage(counts, uses)
             return pb.RecordRefusalsResponse()
         raise AssertionError("answering always ends the call")
 

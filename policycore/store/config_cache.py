@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.errors import PolicyCoreError
 from policycore.registry.changes import ConfigChanges
 from policycore.registry.snapshot import Snapshot
 from policycore.store.config_reader import Unseal, read_snapshot, read_version
@@ -96,6 +97,6 @@ class ConfigCache:
             try:
                 async with asyncio.timeout(5):
                     await self.refresh()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
                 _log.warning("configuration.unreadable", error=type(error).__name__)
                 await asyncio.sleep(0.2)

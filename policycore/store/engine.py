@@ -3,14 +3,17 @@ are made by.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from policycore.errors import DatabaseUnavailable
 from policycore.store.types import from_microseconds
 
 _POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -43,24 +46,39 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write."""
-        if self.is_postgres:
-            async with self.engine.begin() as connection:
-                yield connection
-            return
-        async with self._writer, self.engine.begin() as connection:
-            yield connection
+        with reached():
+            if self.is_postgres:
+                async with self.engine.begin() as connection:
+                    yield connection
+            else:
+                async with self._writer, self.engine.begin() as connection:
+                    yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading a consistent state; takes no write lock."""
-        async with self.engine.connect() as connection:
-            readonly = await connection.execution_options(hubgate_readonly=True)
-            async with readonly.begin():
-                yield readonly
+        with reached():
+            async with self.engine.connect() as connection:
+                readonly = await connection.execution_options(hubgate_readonly=True)
+                async with readonly.begin():
+                    yield readonly
 
     async def close(self) -> None:
         """Closes every connection."""
         await self.engine.dispose()
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Turns "the database did not answer" into `DatabaseUnavailable`; what a statement did wrong stays as it is."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable from error
+        raise
 
 
 def _utc_now() -> datetime:

@@ -1,5 +1,4 @@
-"""Owns reading the logs: decisions, messages, deliveries, the security log and the audit log, newest first.
-"""
+"""Owns reading the logs: decisions, messages, deliveries, the security log and the audit log, newest first."""
 
 import json
 from collections.abc import Mapping

@@ -1,26 +1,14 @@
 """The security log and last-used marks, as the edge reports them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import or_, update
 
+from policycore.reading import RefusalCount
 from policycore.store.engine import Database
 from policycore.store.persons import upsert
 from policycore.store.tables import api_keys, integration_secrets, refusals
-
-
-@dataclass(frozen=True, slots=True)
-class RefusalCount:
-    """Refusals of one kind, from one source, in one minute."""
-
-    minute: datetime
-    surface: str
-    target: str
-    reason: str
-    source_address: str
-    count: int
 
 
 async def record_usage(
