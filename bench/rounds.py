@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.cpu import processor_seconds
 from bench.load import Result
 from bench.rows import Drive, Measured
-from bench.shapes import ROOT, Shape
+from bench.shapes import ROOT, Shape, environment
 
 MOST_PER_SECOND = 12_000
 """A bound on the load: a drive takes at most this many requests a second of its length."""
@@ -46,7 +44,7 @@ async def run_drive(
         "arrivals_url": f"{base_url}/arrivals",
     }
     load = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.load", cwd=ROOT, env=_environment(), stdin=-1, stdout=-1, limit=1 << 20
+        sys.executable, "-m", "bench.load", cwd=ROOT, env=environment(), stdin=-1, stdout=-1, limit=1 << 20
     )
     roots = {**shape.processes, "instance": instance_pid, "load": load.pid}
     try:
@@ -75,13 +73,3 @@ async def _follow(
         cpu = {name: (used["end"][name] - used["begin"][name]) * 1e6 / count for name in roots}
         return Measured(result, cpu)
     raise RuntimeError(f"the load generator ended without a result (exit code {await load.wait()})")
-
-
-def _environment() -> dict[str, str]:
-    paths = [str(path) for path in import_paths()]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def import_paths() -> Sequence[Path]:
-    """Where the harness, the servers' starters and the contracts are imported from."""
-    return (ROOT, ROOT / "tests", ROOT / "proto/gen")

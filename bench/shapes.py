@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -30,10 +31,16 @@ class Shape:
     processes: dict[str, int]
 
 
+def environment() -> dict[str, str]:
+    """The environment of this harness's own processes: they find the harness, the starters and the contracts."""
+    paths = (ROOT, ROOT / "tests", ROOT / "proto/gen")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in paths)}
+
+
 @contextlib.contextmanager
 def running(command: list[str], stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this harness, ended on leaving."""
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, stdout=stdout)
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment(), stdout=stdout)
     try:
         yield process
     finally:
