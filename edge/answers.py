@@ -60,7 +60,8 @@ def error(
     body: dict[str, Any] = {"success": False, "error": public.code, "message": message or public.sentence}
     body["details"] = shown
     if log_id:
-        body["log_id"] = log_id
+        # Beside the error for whoever reads the top, and in the details, where the shape leaves room for more.
+        body["log_id"] = shown["log_id"] = log_id
     body.update(extra or {})
     return HttpAnswer(public.http_status, msgspec.json.encode(body), public.code, headers)
 

@@ -49,6 +49,21 @@ class CredentialCache:
         """The API key with this SHA-256, or None if it is unknown."""
         return self._snapshot.api_keys.get(digest)
 
+    def neighbours(self, instance: InstanceKey) -> list[InstanceKey]:
+        """Other instances of the account that the same back end serves under the same secret.
+
+        A Meta app posts the events of all its numbers to one address, and so does a global webhook of Evolution API.
+        """
+        return [
+            each
+            for each in self._snapshot.instances.values()
+            if each.account_id == instance.account_id
+            and each.backend == instance.backend
+            and each.webhook_secret == instance.webhook_secret
+            and each.enabled
+            and each.instance_id != instance.instance_id
+        ]
+
     def instance(self, instance_id: str) -> InstanceKey | None:
         """The instance's key, or None if it is unknown."""
         return self._snapshot.instances.get(instance_id)

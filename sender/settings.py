@@ -39,7 +39,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         permit_public_keys=_keys(env),
         allowed_private_ranges=_ranges(env),
         development=_choice(env, "HUBGATE_ENVIRONMENT", ("production", "development")) == "development",
-        metrics_listen=_address(env, "HUBGATE_METRICS_LISTEN", ""),
+        metrics_listen=_address(env, "HUBGATE_SENDER_METRICS_LISTEN", ""),
         log_level=_choice(env, "HUBGATE_LOG_LEVEL", _LOG_LEVELS, "info"),
     )
 

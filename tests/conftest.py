@@ -14,7 +14,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 def pytest_configure() -> None:
     """Takes the caller's own settings of the product out of the environment: no test may depend on them."""
-    for name in [name for name in os.environ if name.startswith("HUBGATE_")]:
+    kept = {"HUBGATE_FUZZ_COUNT"}
+    for name in [name for name in os.environ if name.startswith("HUBGATE_") and name not in kept]:
         del os.environ[name]
 
 

@@ -108,10 +108,7 @@ class WhatsappWebhook:
 
     async def _record(self, instance: InstanceKey, raw: bytes, received_at: datetime) -> HttpAnswer:
         try:
-            if len(raw) <= INLINE_LIMIT:
-                delivery = parse(instance.backend, raw, instance.external_name)
-            else:
-                delivery = await asyncio.to_thread(parse, instance.backend, raw, instance.external_name)
+            delivery = await self._parse(instance, raw)
         except NotJson as error:
             self._logger.warning(
                 "whatsapp_body_not_json", instance_id=instance.instance_id, size_bytes=len(raw)
@@ -120,7 +117,28 @@ class WhatsappWebhook:
         recorded = await self._core.record_delivery(
             instance.instance_id, delivery, received_at, RECORD_SECONDS
         )
-        return answers.ok({"success": True, "recorded": recorded.recorded, "duplicates": recorded.duplicates})
+        fresh, known = recorded.recorded, recorded.duplicates
+        for neighbour in self._named_in(instance, raw):
+            theirs = await self._parse(neighbour, raw)
+            if theirs.events:
+                recorded = await self._core.record_delivery(
+                    neighbour.instance_id, theirs, received_at, RECORD_SECONDS
+                )
+                fresh, known = fresh + recorded.recorded, known + recorded.duplicates
+        return answers.ok({"success": True, "recorded": fresh, "duplicates": known})
+
+    def _named_in(self, instance: InstanceKey, raw: bytes) -> list[InstanceKey]:
+        """Neighbours that the body names: their events came to this address and would be lost otherwise."""
+        return [
+            each
+            for each in self._gate.credentials.neighbours(instance)
+            if each.external_name and each.external_name.encode() in raw
+        ]
+
+    async def _parse(self, instance: InstanceKey, raw: bytes) -> Delivery:
+        if len(raw) <= INLINE_LIMIT:
+            return parse(instance.backend, raw, instance.external_name)
+        return await asyncio.to_thread(parse, instance.backend, raw, instance.external_name)
 
     def _turn_away(self, request: HttpRequest, reason: str, public: PublicCode) -> HttpAnswer:
         self._gate.refused(SURFACE, request.params["instance_id"], reason, request)

@@ -31,10 +31,7 @@ def split_id(value: object) -> MessageId:
 
     `true_123@c.us_3EB0…`, the same inside an object (`_serialized`), or the bare id alone.
     """
-    if isinstance(value, dict):
-        whole = identifier(value, "_serialized", "id")
-    else:
-        whole = identifier({"id": value}, "id")
+    whole = identifier(value if isinstance(value, dict) else {"id": value}, "_serialized", "id")
     parts = whole.split("_")
     if len(parts) >= 3 and parts[0] in {"true", "false"} and "@" in parts[1]:
         return MessageId(parts[2], parts[1], "_".join(parts[3:]), parts[0] == "true")

@@ -188,7 +188,7 @@ async def start_program(env: dict[str, str]) -> asyncio.subprocess.Process:
 
 
 async def test_the_program_serves_metrics_and_ends_cleanly(unused_tcp_port: int) -> None:
-    env = environment(Instructor(), HUBGATE_METRICS_LISTEN=f"127.0.0.1:{unused_tcp_port}")
+    env = environment(Instructor(), HUBGATE_SENDER_METRICS_LISTEN=f"127.0.0.1:{unused_tcp_port}")
     program = await start_program(env)
     assert program.stderr is not None
     async with asyncio.timeout(20):

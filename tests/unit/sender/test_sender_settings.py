@@ -32,7 +32,7 @@ def test_everything_set() -> None:
             "HUBGATE_PERMIT_PUBLIC_KEYS": f"k1:{STANDARD}, k2:{urlsafe}",
             "HUBGATE_ALLOWED_PRIVATE_RANGES": "10.1.0.0/16, fd00::/8, 192.168.1.5",
             "HUBGATE_ENVIRONMENT": "Development",
-            "HUBGATE_METRICS_LISTEN": "127.0.0.1:9100",
+            "HUBGATE_SENDER_METRICS_LISTEN": "127.0.0.1:9100",
             "HUBGATE_LOG_LEVEL": "WARNING",
         }
     )
@@ -53,7 +53,7 @@ WRONG = [
     ("HUBGATE_SENDER_LISTEN", "127.0.0.1:70000"),
     ("HUBGATE_SENDER_LISTEN", ":8072"),
     ("HUBGATE_SENDER_LISTEN", "127.0.0.1:٨٠"),
-    ("HUBGATE_METRICS_LISTEN", "localhost"),
+    ("HUBGATE_SENDER_METRICS_LISTEN", "localhost"),
     ("HUBGATE_SENDER_TOKEN", ""),
     ("HUBGATE_SENDER_TOKEN", "short"),
     ("HUBGATE_SENDER_TOKEN", "ü" * 32),
