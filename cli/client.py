@@ -17,6 +17,14 @@ DEFAULT_ADDRESS = "127.0.0.1:8071"
 TIMEOUT_SECONDS = 15.0
 _PAGE = 500
 
+# An internal address is never behind the proxy that the environment may name; and whoever waits for a policy
+# core that is just starting should not wait for gRPC's own patience on top.
+_OPTIONS = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
 _EXIT_CODES = {
     grpc.StatusCode.UNAVAILABLE: ExitCode.UNREACHABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: ExitCode.UNREACHABLE,
@@ -34,8 +42,7 @@ class Core:
 
     def __init__(self, address: str, token: str) -> None:
         self.address = address
-        # An internal address is never behind the proxy that the environment may name.
-        self._channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._stubs: tuple[Any, ...] = (
             admin_service_pb2_grpc.AdminServiceStub(self._channel),
@@ -48,6 +55,14 @@ class Core:
             return self._method(rpc)(request, metadata=self._metadata, timeout=timeout)
         except grpc.RpcError as error:
             raise failure(error, self.address) from None
+
+    def answers(self, timeout: float) -> bool:
+        """Whether the policy core takes calls within `timeout` seconds."""
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=timeout)
+        except grpc.FutureTimeoutError:
+            return False
+        return True
 
     def begin(self, rpc: str, request: Message) -> Any:
         """The same without waiting; `.result()` raises grpc.RpcError."""

@@ -67,7 +67,8 @@ def examine(
         core.close()
     explanation = f"Version {state.version}, schema {state.schema_revision}."
     checks.append(Check("policy core", True, explanation))
-    checks += [Check(part.name, part.healthy, part.explanation) for part in state.components]
+    parts = [part for part in state.components if not part.name.startswith("instance ")]
+    checks += [Check(part.name, part.healthy, part.explanation) for part in parts]
     checks.append(_clock(state.database_time.ToDatetime(UTC), now()))
     checks += [_instance(instance) for instance in state.instances]
     return [*checks, *_edge()]

@@ -1,6 +1,7 @@
 """Owns what `hubgate up` decides before it starts anything: keys, ports, and each service's environment."""
 
 import base64
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,9 +98,13 @@ def _require_free(host: str, port: int) -> None:
     except OSError as error:
         raise CliError(
             ExitCode.USAGE,
-            f"The edge cannot listen on {_bracketed(host)}:{port}: {error.strerror or error}. Choose another port"
+            f"The edge cannot listen on {_bracketed(host)}:{port}: {_why(error)}. Choose another port"
             " with HUBGATE_PORT or --port.",
         ) from error
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _free_port(wanted: int, taken: tuple[int, ...]) -> int:

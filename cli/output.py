@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_WIDE = 240
+
 Cell = str | Callable[[Any], Any]
 """A column of a table: the name of a field, or what to make of a row."""
 
@@ -30,7 +32,8 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Sequence[Any], columns: Mapping[str, Cell], *, empty: str) -> None:
     """A table for people; the sentence `empty` if there is nothing to show."""
-    console = Console()
+    # A script that reads the table gets whole lines; a terminal gets what fits.
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     if not rows:
         console.print(Text(empty))
         return
@@ -91,8 +94,10 @@ def words(value: Any) -> str:
 
 def enum_word(message: Message, field: str) -> str:
     """An enum field's value as a word: `PLAN_STARTER` -> `starter`."""
-    descriptor: Any = message.DESCRIPTOR.fields_by_name[field].enum_type
-    number = getattr(message, field)
+    return _enum_value(message.DESCRIPTOR.fields_by_name[field].enum_type, getattr(message, field))
+
+
+def _enum_value(descriptor: Any, number: int) -> str:
     value = descriptor.values_by_number.get(number)
     if value is None:
         return str(number)
@@ -101,10 +106,14 @@ def enum_word(message: Message, field: str) -> str:
 
 
 def _field(message: Message, name: str) -> Any:
-    descriptor = message.DESCRIPTOR.fields_by_name[name]
-    if descriptor.enum_type is not None and not descriptor.is_repeated:
-        return enum_word(message, name)
-    return getattr(message, name)
+    descriptor: Any = message.DESCRIPTOR.fields_by_name[name]
+    value = getattr(message, name)
+    if descriptor.enum_type is not None:
+        numbers = value if descriptor.is_repeated else [value]
+        return ", ".join(_enum_value(descriptor.enum_type, number) for number in numbers)
+    if isinstance(value, Message) and not isinstance(value, Timestamp | Duration):
+        return ", ".join(words(_field(value, part.name)) for part, _ in value.ListFields())
+    return value
 
 
 def _cell(row: Any, cell: Cell) -> Any:

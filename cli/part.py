@@ -1,6 +1,8 @@
 """Owns the life of one service under `hubgate up`: it runs the service, and never outlives who started it.
 
-Started as `python -m cli.part MODULE PARENT_PID`.
+Started as `python -m cli.part MODULE PARENT_PID [migrate] [hold]`. With `migrate` the database is brought up
+to date first, in the process that needs what that loads anyway. With `hold` the service is loaded, and runs
+as soon as a line arrives on standard input.
 """
 
 import ctypes
@@ -10,6 +12,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
+from importlib import import_module
+
+from cli.errors import CliError, ExitCode
+from cli.migrations import database_url, run_on_database
 
 _PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 1.0
@@ -25,8 +32,24 @@ def main(arguments: list[str]) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         sys.exit(1)
+    if "migrate" in arguments[2:]:
+        _migrate()
+    if "hold" in arguments[2:]:
+        import_module(module)
+        # The main module was loaded above only so that this takes no time once the line is there.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
+        sys.stdin.readline()
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _migrate() -> None:
+    """Errors: exit code 2 for a wrong HUBGATE_DATABASE_URL, 1 for a database that cannot be migrated now."""
+    try:
+        run_on_database("upgrade", database_url(os.environ))
+    except CliError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.code if error.code == ExitCode.USAGE else ExitCode.PROBLEM)
 
 
 def _watch(parent: int) -> None:

@@ -3,16 +3,14 @@
 The services are loaded by name when they are asked for: the command line knows none of them.
 """
 
-import asyncio
 import os
 import runpy
-from collections.abc import Awaitable, Callable, Mapping
-from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from cli.errors import CliError, ExitCode
+from cli.errors import ExitCode
+from cli.migrations import database_url, newest_revision, run_on_database
 from cli.options import Json
 from cli.output import print_json, say
 
@@ -67,10 +65,9 @@ def migrate(
 ) -> None:
     """Bring the database up to date."""
     url = database_url(os.environ)
-    module = import_module("policycore.store.migrate")
-    newest: str = module.newest()
-    before = run_on_database(module.current, url)
-    after = before if check else run_on_database(module.upgrade, url)
+    newest = newest_revision()
+    before = run_on_database("current", url)
+    after = before if check else run_on_database("upgrade", url)
     if json:
         print_json({"before": before, "revision": after, "newest": newest})
     elif check:
@@ -83,38 +80,3 @@ def migrate(
         )
     if after != newest:
         raise typer.Exit(ExitCode.PROBLEM)
-
-
-def database_url(environ: Mapping[str, str]) -> str:
-    """The database the environment names. Errors: `CliError`."""
-    settings = import_module("policycore.settings")
-    try:
-        url: str = settings.read_database_url(environ)
-    except settings.SettingsError as error:
-        raise CliError(ExitCode.USAGE, str(error)) from None
-    return url
-
-
-def run_on_database(work: Callable[[str], Awaitable[str | None]], url: str) -> str | None:
-    """Runs a coroutine of the migrations. Errors: `CliError` with the kind of failure, never the URL's password."""
-
-    async def run() -> str | None:
-        return await work(url)
-
-    try:
-        return asyncio.run(run())
-    except Exception as error:
-        # Every driver has its own errors; none of them may show the URL.
-        if type(error).__module__.partition(".")[0] in {"builtins", "sqlalchemy", "asyncpg", "socket"}:
-            raise CliError(
-                ExitCode.UNREACHABLE,
-                f"The database (HUBGATE_DATABASE_URL) cannot be migrated: {_kind(error)}.",
-            ) from error
-        raise
-
-
-def _kind(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    first_line = str(cause).strip().splitlines()[0] if str(cause).strip() else ""
-    name = type(cause).__name__
-    return f"{name}: {first_line[:200]}".rstrip(". :") if first_line else name

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Part:
     module: str
     environ: Mapping[str, str]
     log: Path
+    migrate: bool = False
+    hold: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     wait_seconds: float = _FIRST_WAIT_SECONDS
@@ -37,17 +40,29 @@ class Part:
     def start(self, monotonic: Callable[[], float]) -> None:
         """Starts the service in a process group of its own, so that Ctrl-C reaches only `up`."""
         arguments = [sys.executable, "-m", "cli.part", self.module, str(os.getpid())]
+        if self.migrate:
+            arguments.append("migrate")
+        if self.hold:
+            arguments.append("hold")
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 arguments,
                 env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.hold else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 process_group=0,
             )
         self.started_at = monotonic()
         self.start_again_at = None
+
+    def release(self) -> None:
+        """Lets a part run that was held; from now on it starts without waiting."""
+        self.hold = False
+        if self.process is not None and self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.write(b"\n")
+                self.process.stdin.close()
 
     def last_words(self, lines: int = 8) -> str:
         """The end of its log."""
@@ -70,10 +85,11 @@ class Supervisor:
     parts: list[Part] = field(default_factory=list)
     _logs_checked_at: float = 0.0
 
-    def start(self, part: Part) -> None:
+    def start(self, part: Part) -> Part:
         """Starts a part and keeps it running from now on."""
         self.parts.append(part)
         part.start(self.monotonic)
+        return part
 
     def look(self) -> None:
         """Starts again what has died and whose time has come.
@@ -116,7 +132,8 @@ class Supervisor:
             part.wait_seconds = _FIRST_WAIT_SECONDS
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         self.tell(
-            f"{part.name} ended {how}; it is started again in {part.wait_seconds:g} s. Its log: {part.log}"
+            f"{part.name} ended {how}; it is started again in {part.wait_seconds:g} s."
+            f" The end of its log, {part.log}:\n{part.last_words(3)}"
         )
         part.start_again_at = now + part.wait_seconds
         part.wait_seconds = min(part.wait_seconds * 2, _LONGEST_WAIT_SECONDS)

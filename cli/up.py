@@ -4,8 +4,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,6 @@ from cli.errors import CliError, ExitCode
 from cli.layout import Layout, is_loopback, make_layout
 from cli.output import say, warn
 from cli.ready import is_ready
-from cli.services import run_on_database
 from cli.supervisor import Part, Supervisor
 
 READY_SECONDS = 60.0
@@ -37,6 +35,8 @@ def up(
 ) -> None:
     """Start the whole product here: edge, policy core and sender, with an embedded database. Ctrl-C stops it."""
     folder = DataFolder(data) if data is not None else data_folder(os.environ)
+    # Databases and logs are for their owner only, like everything in the folder.
+    os.umask(0o077)
     folder.create()
     with folder.locked():
         layout = make_layout(folder, os.environ, host, port, secrets.token_bytes, demo=demo)
@@ -60,10 +60,13 @@ class _Run:
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            self._start()
-            self._wait_until_ready()
-            if not self._signals:
-                self._say_ready()
+            edge = self._start()
+            demo = self._make_demo() if self._demo else None
+            # Whoever sees the edge ready may count on the demo: it is released only now.
+            edge.release()
+            ready = f"{self._layout.base_url}/readyz"
+            if self._wait_for(lambda: is_ready(ready, timeout=2)):
+                self._say_ready(demo)
             while not self._signals:
                 self._supervisor.look()
                 time.sleep(_LOOK_SECONDS)
@@ -74,14 +77,11 @@ class _Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _start(self) -> None:
-        # The slow part first: sender and edge load while the database is brought up to date.
+    def _start(self) -> Part:
+        # In the order of need; the policy core brings its database up to date before it serves.
         self._start_part("sender")
-        migrations: Any = import_module("policycore.store.migrate")
-        url = import_module("policycore.settings").read_database_url(self._layout.environ)
-        run_on_database(migrations.upgrade, url)
-        self._start_part("policycore")
-        self._start_part("edge")
+        self._start_part("policycore", migrate=True)
+        edge = self._start_part("edge", hold=True)
         self._folder.write_json(
             RUN_FILE,
             {
@@ -90,36 +90,46 @@ class _Run:
                 "process": os.getpid(),
             },
         )
+        return edge
 
-    def _start_part(self, name: str) -> None:
+    def _start_part(self, name: str, *, migrate: bool = False, hold: bool = False) -> Part:
         log = self._folder.path / "logs" / f"{name}.log"
         environ = environ_of(name, self._layout.environ)
-        self._supervisor.start(Part(name=name, module=f"{name}.main", environ=environ, log=log))
+        part = Part(name, f"{name}.main", environ, log, migrate=migrate, hold=hold)
+        return self._supervisor.start(part)
 
-    def _wait_until_ready(self) -> None:
+    def _wait_for(self, ready: Callable[[], bool]) -> bool:
+        """Watches over the parts until `ready`; False if a signal came first. Errors: `CliError` after a minute."""
         deadline = time.monotonic() + READY_SECONDS
-        while not self._signals and not is_ready(f"{self._layout.base_url}/readyz", timeout=2):
+        while not self._signals:
             self._supervisor.look()
+            if ready():
+                return True
             if time.monotonic() > deadline:
                 logs = self._folder.path / "logs"
                 raise CliError(
                     ExitCode.PROBLEM, f"Not ready after {READY_SECONDS:g} s; the logs are in {logs}."
                 )
             time.sleep(_LOOK_SECONDS)
+        return False
 
-    def _say_ready(self) -> None:
+    def _make_demo(self) -> dict[str, str] | None:
+        core = Core(self._layout.policycore_address, self._layout.admin_token)
+        try:
+            if self._wait_for(lambda: core.answers(timeout=0.2)):
+                return make_demo(core, self._folder, self._layout)
+            return None
+        finally:
+            core.close()
+
+    def _say_ready(self, demo: Mapping[str, str] | None) -> None:
         say(
             f"hubgate is ready at {self._layout.base_url} (data and logs in {self._folder.path}, Ctrl-C stops it)"
         )
-        if not self._demo:
+        if demo is None:
             say("Next: `hubgate account create NAME` in another terminal, or start it with --demo.")
-            return
-        core = Core(self._layout.policycore_address, self._layout.admin_token)
-        try:
-            demo = make_demo(core, self._folder, self._layout)
-        finally:
-            core.close()
-        print_demo(demo, open_sandbox=self._open_sandbox)
+        else:
+            print_demo(demo, open_sandbox=self._open_sandbox)
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
         self._signals += 1
