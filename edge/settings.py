@@ -30,8 +30,8 @@ class Settings:
     policycore_address: str = "127.0.0.1:8071"
     trusted_proxies: tuple[Network, ...] = ()
     metrics_listen: Listen | None = None
-    sandbox: Literal["open", "admin", "off"] = "admin"
-    environment: str = "development"
+    sandbox: Literal["open", "admin", "off"] = "off"
+    environment: str = "production"
     log_level: str = "info"
 
 
@@ -46,7 +46,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     core = environ.get("HUBGATE_POLICYCORE_ADDRESS", "").strip() or "127.0.0.1:8071"
     if not core.startswith("unix:"):
         _listen("HUBGATE_POLICYCORE_ADDRESS", core)
-    environment = _one_of(environ, "HUBGATE_ENVIRONMENT", ENVIRONMENTS, default="development")
+    environment = _one_of(environ, "HUBGATE_ENVIRONMENT", ENVIRONMENTS, default="production")
     guarded = "off" if environment == "production" else "admin"
     return Settings(
         token=token,

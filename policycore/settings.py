@@ -55,7 +55,7 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ`. Errors: `SettingsError` for the first variable that is wrong."""
-    environment = _choice(environ, "HUBGATE_ENVIRONMENT", "development", ("development", "production"))
+    environment = _choice(environ, "HUBGATE_ENVIRONMENT", "production", ("development", "production"))
     data = Path(_text(environ, "HUBGATE_DATA", ".hubgate"))
     edge_token = _token(environ, "HUBGATE_EDGE_TOKEN")
     admin_token = _token(environ, "HUBGATE_ADMIN_TOKEN")

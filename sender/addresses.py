@@ -63,16 +63,22 @@ class AddressRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What the operator allows: private ranges by name, and plain http in development only."""
+    """What the operator allows: private ranges by name, and plain http in development only.
+
+    With `nothing_else` only the allowed ranges may be reached.
+    """
 
     allowed_ranges: tuple[Network, ...] = ()
     https_required: bool = True
+    nothing_else: bool = False
 
     def check_address(self, text: str) -> None:
         """Raises `AddressRefusedError` unless `text` is an IP address that may be connected to."""
         address = _address(text)
         if any(address in network for network in self.allowed_ranges if network.version == address.version):
             return
+        if self.nothing_else:
+            raise AddressRefusedError("https is required outside the ranges the operator allowed")
         for network, why in _NETWORKS:
             if network.version == address.version and address in network:
                 raise AddressRefusedError(f"the address is {why}")

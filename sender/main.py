@@ -15,6 +15,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 
 from sender.addresses import AddressPolicy
+from sender.backend_door import BackendDoor
 from sender.backends.registry import BACKENDS
 from sender.deliver import Delivery, Route
 from sender.destinations.registry import DESTINATIONS
@@ -43,6 +44,7 @@ _NAME_SERVER_SECONDS = 4.0
 class _Parts:
     names: SystemNames
     egress: Egress
+    own_network: Egress
     delivery: Delivery
     servicer: SenderServicer
 
@@ -51,6 +53,10 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
     policy = AddressPolicy(settings.allowed_private_ranges, https_required=not settings.development)
     names = SystemNames(_NAME_SERVER_SECONDS)
     egress = Egress(policy, names.lookup)
+    own_network = Egress(
+        AddressPolicy(settings.allowed_private_ranges, https_required=False, nothing_else=True), names.lookup
+    )
+    backend_door = egress if settings.development else BackendDoor(egress, own_network)
     sandbox = SandboxDoor(asyncio.sleep)
     recorder = Recorder(registry)
     guard = Guard(_now, time.monotonic)
@@ -58,7 +64,7 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         permits=PermitDesk(settings.permit_public_keys, _now),
         guard=guard,
         routes={
-            name: Route(backend, sandbox if name == "sandbox" else egress)
+            name: Route(backend, sandbox if name == "sandbox" else backend_door)
             for name, backend in BACKENDS.items()
         },
         turns=Turns(ATTEMPTS_IN_ALL, ATTEMPTS_PER_INSTANCE),
@@ -74,7 +80,7 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         now=_now,
         monotonic=time.monotonic,
     )
-    return _Parts(names, egress, delivery, SenderServicer(delivery, posting, guard, recorder))
+    return _Parts(names, egress, own_network, delivery, SenderServicer(delivery, posting, guard, recorder))
 
 
 async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] | None = None) -> None:
@@ -87,6 +93,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
     server = SenderServer(parts.servicer, settings.token, with_reflection=settings.development)
     metrics = _start_metrics(settings, registry)
     await parts.egress.open()
+    await parts.own_network.open()
     try:
         address = await server.start(settings.listen)
         structlog.get_logger("sender").info("serving", address=address)
@@ -97,6 +104,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
     finally:
         await server.stop(0.5)
         await parts.egress.close()
+        await parts.own_network.close()
         parts.names.close()
         if metrics is not None:
             metrics()

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sender.addresses import AddressPolicy
+from sender.backend_door import BackendDoor
 from sender.egress import Egress, EgressLimits
 from sender.model import Exchange, FailureKind, HttpAnswer, HttpRequest, TransportFailure, WithheldError
 
@@ -343,3 +344,28 @@ async def test_plain_http_behind_an_https_url_is_no_tls() -> None:
     async with server(answering(OK)) as port, door() as egress:
         found = await ask(egress, f"https://shop.example.com:{port}/")
     assert failed(found)[1] is False
+
+
+async def test_plain_http_reaches_the_operators_own_ranges_only() -> None:
+    names = Names(["127.0.0.1"])
+    allowed = (ipaddress.ip_network("127.0.0.0/8"),)
+    anywhere = Egress(AddressPolicy(allowed), names.lookup)
+    own = Egress(AddressPolicy(allowed, https_required=False, nothing_else=True), names.lookup)
+    door = BackendDoor(anywhere, own)
+
+    async def ask(url: str) -> Exchange:
+        return await door.exchange(HttpRequest("GET", url), timeout_seconds=5, before_write=lambda: None)
+
+    await anywhere.open()
+    await own.open()
+    try:
+        async with server(answering(OK)) as port:
+            assert isinstance(await ask(f"http://127.0.0.1:{port}/"), HttpAnswer)
+            assert isinstance(await ask(f"http://evolution.internal:{port}/"), HttpAnswer)
+        for url in ("http://10.1.2.3/", "http://93.184.216.34/"):
+            refused = await ask(url)
+            assert isinstance(refused, TransportFailure)
+            assert refused.kind is FailureKind.ADDRESS_REFUSED
+    finally:
+        await anywhere.close()
+        await own.close()

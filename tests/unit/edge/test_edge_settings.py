@@ -14,7 +14,7 @@ def test_defaults() -> None:
     assert read_settings(TOKEN) == Settings(token="tok_1")
     settings = read_settings(TOKEN | {"HUBGATE_SANDBOX": "", "HUBGATE_EDGE_LISTEN": " "})
     assert settings.listen == Listen("127.0.0.1", 8080)
-    assert (settings.sandbox, settings.environment, settings.log_level) == ("admin", "development", "info")
+    assert (settings.sandbox, settings.environment, settings.log_level) == ("off", "production", "info")
     assert settings.metrics_listen is None
 
 

@@ -32,8 +32,8 @@ def test_defaults() -> None:
     assert settings.sender_addresses == ("127.0.0.1:8072",)
     assert settings.listen == "127.0.0.1:8071"
     assert settings.metrics_listen is None
-    assert settings.development
-    assert settings.sandbox == "admin"
+    assert not settings.development
+    assert settings.sandbox == "off"
 
 
 def test_production_switches_the_sandbox_off() -> None:
