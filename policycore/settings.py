@@ -45,7 +45,6 @@ class Settings:
     metrics_listen: str | None
     environment: str
     log_level: str
-    sandbox: str
 
     @property
     def development(self) -> bool:
@@ -63,7 +62,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             "HUBGATE_ADMIN_TOKEN must differ from HUBGATE_EDGE_TOKEN: they carry different rights."
         )
-    default_sandbox = "admin" if environment == "development" else "off"
     return Settings(
         data=data,
         database_url=read_database_url(environ),
@@ -78,7 +76,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         metrics_listen=_optional_address(environ, "HUBGATE_POLICYCORE_METRICS_LISTEN"),
         environment=environment,
         log_level=_choice(environ, "HUBGATE_LOG_LEVEL", "info", _LOG_LEVELS),
-        sandbox=_choice(environ, "HUBGATE_SANDBOX", default_sandbox, ("open", "admin", "off")),
     )
 
 

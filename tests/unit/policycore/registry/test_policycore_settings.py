@@ -36,12 +36,6 @@ def test_defaults() -> None:
     assert settings.sandbox == "off"
 
 
-def test_production_switches_the_sandbox_off() -> None:
-    assert read_settings(_environ(HUBGATE_ENVIRONMENT="production")).sandbox == "off"
-    open_sandbox = _environ(HUBGATE_ENVIRONMENT="production", HUBGATE_SANDBOX="open")
-    assert read_settings(open_sandbox).sandbox == "open"
-
-
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
@@ -84,7 +78,6 @@ def test_database_urls(written: str, expected: str) -> None:
         ("HUBGATE_POLICYCORE_METRICS_LISTEN", "9100"),
         ("HUBGATE_ENVIRONMENT", "staging"),
         ("HUBGATE_LOG_LEVEL", "loud"),
-        ("HUBGATE_SANDBOX", "yes"),
     ],
 )
 def test_a_wrong_value_is_named_and_no_secret_shown(name: str, value: str) -> None:
