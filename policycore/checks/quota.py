@@ -2,10 +2,8 @@
 
 from datetime import datetime
 
-from policycore.model import Facts, Finding, Intent, QuotaFact, Rules, allow
+from policycore.model import Facts, Finding, Intent, QuotaFact, Rules
 from policycore.reasons import CheckName, ReasonCode, Verdict
-
-_ALLOWED = allow(CheckName.QUOTA)
 
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
@@ -23,7 +21,14 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
         period = "day" if day is None else "month"
         explanation = f"The fair use of the {period} could not be read."
         return Finding(CheckName.QUOTA, Verdict.DEFER, ReasonCode.FACTS_UNREADABLE, explanation)
-    return _ALLOWED
+    return Finding(
+        CheckName.QUOTA,
+        Verdict.ALLOW,
+        ReasonCode.ALLOWED,
+        limit=day.limit,
+        used=day.used,
+        facts={"period": "day", "month_limit": str(month.limit), "month_used": str(month.used)},
+    )
 
 
 def _spent(period: str, reason: ReasonCode, quota: QuotaFact, other: QuotaFact | None) -> Finding:

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from policycore.model import Facts, Finding, Intent, Rules, allow
+from policycore.model import Facts, Finding, Intent, Rules
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
-_ALLOWED = allow(CheckName.TEXT)
 # Spaces for `str.strip`, and the characters that take no room on a screen.
 _BLANK = (
     " \t\r\n\f\v\u00a0\u00ad\u061c\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -29,4 +28,4 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     if is_blank(intent.text):
         explanation = "The message has no text."
         return Finding(CheckName.TEXT, Verdict.DENY, ReasonCode.MISSING_MESSAGE_TEXT, explanation)
-    return _ALLOWED
+    return Finding(CheckName.TEXT, Verdict.ALLOW, ReasonCode.ALLOWED, limit=limit, used=used)

@@ -5,7 +5,6 @@ from datetime import datetime
 from policycore.model import Facts, Finding, Intent, Rules, allow
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
-_ALLOWED = allow(CheckName.WINDOW)
 _NEVER_OPENED = Finding(
     CheckName.WINDOW,
     Verdict.DENY,
@@ -31,7 +30,11 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
         return _NEVER_OPENED
     closes = closes_at(last, rules, now)
     if now < closes:
-        return _ALLOWED
+        return allow(
+            CheckName.WINDOW,
+            last_inbound_at=last.isoformat(timespec="seconds"),
+            closes_at=closes.isoformat(timespec="seconds"),
+        )
     last_text, closed_text = last.isoformat(timespec="seconds"), closes.isoformat(timespec="seconds")
     hours = f"{rules.window.total_seconds() / 3600:g}"
     margin = f"{rules.window_margin.total_seconds():g}"

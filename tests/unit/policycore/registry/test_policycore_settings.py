@@ -33,7 +33,6 @@ def test_defaults() -> None:
     assert settings.listen == "127.0.0.1:8071"
     assert settings.metrics_listen is None
     assert not settings.development
-    assert settings.sandbox == "off"
 
 
 @pytest.mark.parametrize(
