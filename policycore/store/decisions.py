@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes
@@ -16,11 +16,12 @@ from policycore.ledger import (
     MessageView,
     NewDecision,
     PersonFacts,
-    WindowRow,
 )
-from policycore.model import Action, Decision, SuppressionFact
+from policycore.model import Action, Decision
 from policycore.reasons import ReasonCode, Verdict
 from policycore.registry.snapshot import Snapshot
+from policycore.store import decision_facts as facts
+from policycore.store.batch_values import insert_rows
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
 from policycore.store.message_rows import insert_messages, read_views
@@ -30,15 +31,19 @@ from policycore.store.tables import (
     cool_downs,
     decisions,
     idempotency_keys,
-    messages,
-    quota_usage,
     signature_claims,
-    suppressions,
     windows,
 )
 
 SnapshotAt = Callable[[AsyncConnection], Awaitable[Snapshot]]
 """Gives the configuration that is true in this transaction."""
+
+
+_ADD_QUOTA = text(
+    "INSERT INTO quota_usage (account_id, period, used) VALUES (:a, :p, :n) "
+    "ON CONFLICT (account_id, period) DO UPDATE SET used = quota_usage.used + excluded.used"
+)
+_NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)")
 
 
 class SqlDecisionTransaction:
@@ -51,50 +56,17 @@ class SqlDecisionTransaction:
         self._locking = locking
 
     async def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyBinding]:
-        if not keys:
-            return {}
-        table = idempotency_keys
-        rows = await self.connection.execute(
-            select(table).where(
-                tuple_(table.c.scope, table.c.key).in_(sorted(set(keys))), table.c.expires_at > self.now
-            )
-        )
-        return {
-            (row.scope, row.key): KeyBinding(row.body_digest, row.log_id, row.message_id, row.event_type)
-            for row in rows
-        }
+        return await facts.find_keys(self.connection, keys, self.now)
 
     async def find_claims(self, digests: Sequence[bytes]) -> set[bytes]:
-        if not digests:
-            return set()
-        column = signature_claims.c.digest
-        rows = await self.connection.execute(select(column).where(column.in_(sorted(set(digests)))))
-        return set(rows.scalars())
+        return await facts.find_claims(self.connection, digests)
 
     async def find_persons(self, phones: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         found = await find_persons(self.connection, [(account, "phone", phone) for account, phone in phones])
         return {(account, value): person_id for (account, _, value), person_id in found.items()}
 
     async def find_bindings(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        if not keys:
-            return {}
-        table = conversation_bindings
-        rows = await self.connection.execute(
-            select(table.c.integration_id, table.c.external_id, table.c.instance_id).where(
-                tuple_(table.c.integration_id, table.c.external_id).in_(sorted(set(keys)))
-            )
-        )
-        found = {(row[0], row[1]): row[2] for row in rows}
-        ours = {key[1] for key in keys if key[1].startswith("cnv_")}
-        if ours:
-            rows = await self.connection.execute(
-                select(windows.c.conversation_id, windows.c.instance_id).where(
-                    windows.c.conversation_id.in_(sorted(ours))
-                )
-            )
-            instance_of = {row[0]: row[1] for row in rows}
-            found.update({key: instance_of[key[1]] for key in keys if key[1] in instance_of})
-        return found
+        return await facts.find_bindings(self.connection, keys)
 
     async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
         wanted = sorted(set(person_ids))
@@ -102,72 +74,20 @@ class SqlDecisionTransaction:
             return {}
         if self._locking:
             await lock_persons(self.connection, wanted)
-        window_rows: dict[str, list[WindowRow]] = {}
-        for row in await self.connection.execute(select(windows).where(windows.c.person_id.in_(wanted))):
-            window_rows.setdefault(row.person_id, []).append(
-                WindowRow(row.instance_id, row.last_inbound_at, row.conversation_id, row.closed_by_backend_at)
-            )
-        blocked = await self._suppressions(wanted)
-        return {
-            person: PersonFacts(tuple(window_rows.get(person, ())), blocked.get(person)) for person in wanted
-        }
-
-    async def _suppressions(self, wanted: list[str]) -> dict[str, SuppressionFact]:
-        rows = await self.connection.execute(
-            select(suppressions)
-            .where(suppressions.c.person_id.in_(wanted), suppressions.c.lifted_at.is_(None))
-            .order_by(suppressions.c.created_at)
-        )
-        found: dict[str, SuppressionFact] = {}
-        for row in rows:
-            known = found.get(row.person_id)
-            if known is None or (known.scope != "all" and row.scope == "all"):
-                found[row.person_id] = SuppressionFact(row.id, row.source, row.scope, row.created_at)
-        return found
+        windows = await facts.read_windows(self.connection, wanted)
+        blocked = await facts.read_suppressions(self.connection, wanted)
+        return {person: PersonFacts(tuple(windows.get(person, ())), blocked.get(person)) for person in wanted}
 
     async def cool_downs(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], datetime]:
-        if not keys:
-            return {}
-        table = cool_downs
-        columns = (table.c.integration_id, table.c.event_type, table.c.person_id)
-        rows = await self.connection.execute(
-            select(*columns, table.c.until).where(
-                tuple_(*columns).in_(sorted(set(keys))), table.c.until > self.now
-            )
-        )
-        return {(row[0], row[1], row[2]): row[3] for row in rows}
+        return await facts.read_cool_downs(self.connection, keys, self.now)
 
     async def text_spread(
         self, keys: Sequence[tuple[str, bytes]], since: datetime
     ) -> dict[tuple[str, bytes], int]:
-        if not keys:
-            return {}
-        table = messages
-        columns = (table.c.account_id, table.c.text_digest)
-        rows = await self.connection.execute(
-            select(*columns, func.count(table.c.person_id.distinct()))
-            .where(tuple_(*columns).in_(sorted(set(keys))), table.c.created_at > since)
-            .group_by(*columns)
-        )
-        return {(row[0], row[1]): row[2] for row in rows}
+        return await facts.read_text_spread(self.connection, keys, since)
 
     async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
-        wanted = sorted(set(keys))
-        if not wanted:
-            return {}
-        table = quota_usage
-        query = (
-            select(table.c.account_id, table.c.period, table.c.used)
-            .where(tuple_(table.c.account_id, table.c.period).in_(wanted))
-            .order_by(table.c.account_id, table.c.period)
-        )
-        locking = lock and self._locking
-        rows = (await self.connection.execute(query.with_for_update() if locking else query)).all()
-        if locking and len(rows) < len(wanted):
-            fresh = [{"account_id": account, "period": period, "used": 0} for account, period in wanted]
-            await self.connection.execute(upsert(self.connection, table).on_conflict_do_nothing(), fresh)
-            rows = (await self.connection.execute(query.with_for_update())).all()
-        return {(row[0], row[1]): row[2] for row in rows}
+        return await facts.read_quota(self.connection, keys, locking=lock and self._locking)
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         return await next_numbers(self.connection, "decision_log_ids", decisions.c.log_id, count)
@@ -184,9 +104,8 @@ class SqlDecisionTransaction:
     async def write(self, writes: DecisionWrites) -> None:
         if writes.claims:
             rows = [{"digest": digest, "expires_at": until} for digest, until in dict(writes.claims).items()]
-            await self.connection.execute(insert(signature_claims), rows)
-        if writes.decisions:
-            await self.connection.execute(insert(decisions), [decision_row(d) for d in writes.decisions])
+            await insert_rows(self.connection, signature_claims, rows)
+        await insert_rows(self.connection, decisions, [decision_row(d) for d in writes.decisions])
         await insert_messages(self.connection, writes.messages)
         if writes.keys:
             await self._write_keys(writes)
@@ -213,7 +132,7 @@ class SqlDecisionTransaction:
             }
             for key in writes.keys
         ]
-        await self.connection.execute(insert(table), rows)
+        await insert_rows(self.connection, table, rows)
 
     async def _write_quota(self, quota: dict[tuple[str, str], int]) -> None:
         await add_quota(self.connection, quota)
@@ -308,13 +227,7 @@ async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], in
     rows = [{"a": account, "p": period, "n": count} for (account, period), count in sorted(quota.items())]
     # One statement with bound parameters for all rows; the rows themselves are locked by the caller on
     # PostgreSQL.
-    await connection.execute(
-        text(
-            "INSERT INTO quota_usage (account_id, period, used) VALUES (:a, :p, :n) "
-            "ON CONFLICT (account_id, period) DO UPDATE SET used = quota_usage.used + excluded.used"
-        ),
-        rows,
-    )
+    await connection.execute(_ADD_QUOTA, rows)
 
 
 async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, count: int) -> Sequence[int]:
@@ -322,10 +235,7 @@ async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, 
     highest.
     """
     if connection.dialect.name == "postgresql":
-        rows = await connection.execute(
-            text("SELECT nextval(:sequence) FROM generate_series(1, :count)"),
-            {"sequence": sequence, "count": count},
-        )
+        rows = await connection.execute(_NEXT_NUMBERS, {"sequence": sequence, "count": count})
         return sorted(rows.scalars())
     highest = (await connection.execute(select(func.max(column)))).scalar_one() or 0
     return range(highest + 1, highest + 1 + count)

@@ -21,6 +21,7 @@ from policycore.ledger import MessageView
 from policycore.registry.snapshot import Snapshot
 from policycore.store import receipts as receipt_store
 from policycore.store import settlements as settlement_store
+from policycore.store.batch_values import insert_rows
 from policycore.store.config_reader import bump_version
 from policycore.store.decisions import SnapshotAt, close_window, decision_row, next_numbers
 from policycore.store.engine import Database
@@ -50,6 +51,8 @@ time, so that whoever resumes after a number has seen every smaller one.
 
 LOCK_LIFTED = "reachout_lock_lifted"
 """Reason of the report that ends a reach-out lock."""
+
+_LOCK_EVENTS = text("SELECT pg_advisory_xact_lock(:key)")
 
 _INSERT_ROWS = 500
 """Rows in one INSERT with RETURNING; databases bound the number of parameters."""
@@ -290,7 +293,7 @@ class SqlEventTransaction:
         if not changed:
             return
         if self.connection.dialect.name == "postgresql":
-            await self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _EVENTS_LOCK})
+            await self.connection.execute(_LOCK_EVENTS, {"key": _EVENTS_LOCK})
         numbers = await next_numbers(
             self.connection, "message_event_ids", message_events.c.sequence, len(changed)
         )
@@ -305,7 +308,7 @@ class SqlEventTransaction:
             }
             for number, (name, view) in zip(numbers, changed, strict=True)
         ]
-        await self.connection.execute(insert(message_events), rows)
+        await insert_rows(self.connection, message_events, rows)
 
 
 class SqlEventLedger:

@@ -1,12 +1,14 @@
 """Rows of `messages` as views, and new messages as rows."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ledger import MessageState, MessageView, NewMessage
+from policycore.store.batch_values import insert_rows, one_of
 from policycore.store.tables import messages
 
 
@@ -40,8 +42,14 @@ async def read_views(connection: AsyncConnection, message_ids: Sequence[str]) ->
     """Messages by id."""
     if not message_ids:
         return {}
-    rows = await connection.execute(select(messages).where(messages.c.id.in_(sorted(set(message_ids)))))
+    wanted = {"ids": sorted(set(message_ids))}
+    rows = await connection.execute(_by_id(connection.dialect.name), wanted)
     return {row.id: view_of_row(row) for row in rows}
+
+
+@cache
+def _by_id(dialect: str) -> Select[Any]:
+    return select(messages).where(one_of(dialect, messages.c.id, "ids"))
 
 
 def new_message_row(message: NewMessage) -> dict[str, Any]:
@@ -79,5 +87,4 @@ def new_message_row(message: NewMessage) -> dict[str, Any]:
 
 async def insert_messages(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:
     """Writes new outbound messages."""
-    if new:
-        await connection.execute(insert(messages), [new_message_row(message) for message in new])
+    await insert_rows(connection, messages, [new_message_row(message) for message in new])

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import cast
+from functools import cache
+from typing import Any, cast
 
-from sqlalchemy import Table, delete, func, select, tuple_, update
+from sqlalchemy import Select, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes, new_id
+from policycore.store.batch_values import POSTGRESQL, one_of, one_of_rows, rows_parameter
 from policycore.store.tables import (
     clarifications,
     conversation_bindings,
@@ -36,11 +38,16 @@ async def find_persons(connection: AsyncConnection, wanted: Sequence[Identity]) 
     """Person ids of identities, in one query; unknown identities are left out."""
     if not wanted:
         return {}
-    columns = (identities.c.account_id, identities.c.kind, identities.c.value)
-    rows = await connection.execute(
-        select(*columns, identities.c.person_id).where(tuple_(*columns).in_(sorted(set(wanted))))
-    )
+    dialect = connection.dialect.name
+    parameters = rows_parameter(dialect, "wanted", sorted(set(wanted)))
+    rows = await connection.execute(_persons_of(dialect), parameters)
     return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+@cache
+def _persons_of(dialect: str) -> Select[Any]:
+    columns = (identities.c.account_id, identities.c.kind, identities.c.value)
+    return select(*columns, identities.c.person_id).where(one_of_rows(dialect, columns, "wanted"))
 
 
 async def create_persons(
@@ -117,9 +124,15 @@ async def lock_persons(connection: AsyncConnection, person_ids: Iterable[str]) -
     wanted = sorted(set(person_ids))
     if not wanted or connection.dialect.name != "postgresql":
         return
-    await connection.execute(
-        select(persons.c.id).where(persons.c.id.in_(wanted)).order_by(persons.c.id).with_for_update()
-    )
+    await connection.execute(_LOCK, {"ids": wanted})
+
+
+_LOCK = (
+    select(persons.c.id)
+    .where(one_of(POSTGRESQL, persons.c.id, "ids"))
+    .order_by(persons.c.id)
+    .with_for_update()
+)
 
 
 async def join_persons(connection: AsyncConnection, survivor: str, other: str) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.inbound import Receipt, ReceiptKind
 from policycore.ledger import MessageState, MessageView
+from policycore.store.batch_values import one_of_rows, rows_parameter
 from policycore.store.message_rows import view_of_row
 from policycore.store.persons import upsert
 from policycore.store.tables import messages, unmatched_receipts
@@ -154,17 +156,27 @@ def _unmatched_row(instance_id: str, receipt: Receipt, now: datetime) -> dict[st
     }
 
 
+def _early_of(dialect: str) -> ColumnElement[bool]:
+    columns = (unmatched_receipts.c.instance_id, unmatched_receipts.c.external_id)
+    return one_of_rows(dialect, columns, "pairs")
+
+
+@cache
+def _early(dialect: str) -> Select[Any]:
+    return select(unmatched_receipts).where(_early_of(dialect)).order_by(unmatched_receipts.c.kind)
+
+
 async def take_early_receipts(
     connection: AsyncConnection, pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, Receipt]]:
     """Takes out the receipts that were waiting for these (instance id, external id) pairs, in rising order."""
     if not pairs:
         return []
-    table = unmatched_receipts
-    condition = tuple_(table.c.instance_id, table.c.external_id).in_(sorted(set(pairs)))
-    rows = (await connection.execute(select(table).where(condition).order_by(table.c.kind))).all()
+    dialect = connection.dialect.name
+    wanted = rows_parameter(dialect, "pairs", sorted(set(pairs)))
+    rows = (await connection.execute(_early(dialect), wanted)).all()
     if rows:
-        await connection.execute(delete(table).where(condition))
+        await connection.execute(delete(unmatched_receipts).where(_early_of(dialect)), wanted)
     return [
         (
             row.instance_id,

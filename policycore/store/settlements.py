@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.event_ledger import Settlement
 from policycore.ledger import MessageState, MessageView
 from policycore.ports import AttemptOutcome, Outcome
+from policycore.store.batch_values import POSTGRESQL, one_of
 from policycore.store.decisions import add_quota
 from policycore.store.message_rows import read_views
 from policycore.store.receipts import apply_receipts, take_early_receipts
@@ -37,13 +39,10 @@ async def settle(
     they are then.
     """
     by_id = {settlement.message_id: settlement.outcome for settlement in settlements}
-    query = select(messages).where(messages.c.id.in_(sorted(by_id))).order_by(messages.c.id)
-    if connection.dialect.name == "postgresql":
-        query = query.with_for_update()
-    rows = (await connection.execute(query)).all()
+    rows = (await connection.execute(_locked(connection.dialect.name), {"ids": sorted(by_id)})).all()
     changes = [_change(row, by_id[row.id], now) for row in rows]
     if changes:
-        await connection.execute(_update_statement(), changes)
+        await connection.execute(_UPDATE, changes)
     lost = [row for row, change in zip(rows, changes, strict=True) if _gives_back(row, change)]
     await _give_back(connection, lost)
     accepted = [(row.instance_id, by_id[row.id].external_message_id) for row in rows]
@@ -79,20 +78,25 @@ def _change(row: Row[Any], outcome: AttemptOutcome, now: datetime) -> dict[str, 
     }
 
 
-def _update_statement() -> Any:
-    return (
-        update(messages)
-        .where(messages.c.id == bindparam("b_id"))
-        .values(
-            state=bindparam("b_state"),
-            external_id=bindparam("b_external_id"),
-            settled_at=bindparam("b_settled_at"),
-            send_after=bindparam("b_send_after"),
-            updated_at=bindparam("b_updated_at"),
-            error_code=bindparam("b_error_code"),
-            error_text=bindparam("b_error_text"),
-        )
+@cache
+def _locked(dialect: str) -> Select[Any]:
+    query = select(messages).where(one_of(dialect, messages.c.id, "ids")).order_by(messages.c.id)
+    return query.with_for_update() if dialect == POSTGRESQL else query
+
+
+_UPDATE = (
+    update(messages)
+    .where(messages.c.id == bindparam("b_id"))
+    .values(
+        state=bindparam("b_state"),
+        external_id=bindparam("b_external_id"),
+        settled_at=bindparam("b_settled_at"),
+        send_after=bindparam("b_send_after"),
+        updated_at=bindparam("b_updated_at"),
+        error_code=bindparam("b_error_code"),
+        error_text=bindparam("b_error_text"),
     )
+)
 
 
 def _gives_back(row: Row[Any], change: dict[str, Any]) -> bool:
