@@ -37,10 +37,14 @@ class RecordingGuards:
     """Guards that obey at once and remember what they were told."""
 
     guarded: list[str] = field(default_factory=list)
+    lifted: list[str] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
 
     def opted_out(self, person_id: str, until: datetime) -> None:
         self.guarded.append(person_id)
+
+    def opt_out_lifted(self, person_id: str) -> None:
+        self.lifted.append(person_id)
 
     async def confirm(self, version: int, seconds: float) -> int:
         self.versions.append(version)
