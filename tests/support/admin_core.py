@@ -95,6 +95,7 @@ class AdminCore:
     """What the tests speak with."""
 
     database: Database
+    address: str
     channel: grpc.aio.Channel
     guards: RecordingGuards
     probe: ScriptedProbe
@@ -154,7 +155,9 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield AdminCore(database, channel, guards, probe, sealing, interceptor, woken, tokens)
+        yield AdminCore(
+            database, f"127.0.0.1:{port}", channel, guards, probe, sealing, interceptor, woken, tokens
+        )
     finally:
         await channel.close(None)
         await server.stop(0)
