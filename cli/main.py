@@ -16,7 +16,7 @@ from cli.instances import instances
 from cli.integrations import integrations
 from cli.options import Json
 from cli.output import print_json, say, warn
-from cli.services import edge, migrate, policycore, sender
+from cli.serve import edge, migrate, policycore, sender
 from cli.up import up
 
 _INTERRUPTED = 130
