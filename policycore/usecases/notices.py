@@ -90,7 +90,9 @@ def _write_notice(
     if message_id is not None:
         closes_at = last_inbound_at + rules.window - rules.window_margin
         not_after = min(now + CONFIRMATION_LIFE, closes_at)
-        writes.messages.append(_message_row(notice, intent.text, message_id, log_id, now, not_after))
+        # It answers what this very transaction records, so it comes after it.
+        created_at = now + timedelta(microseconds=len(writes.inbound) + len(writes.messages))
+        writes.messages.append(_message_row(notice, intent.text, message_id, log_id, created_at, not_after))
 
 
 def _intent(notice: Notice) -> Intent:

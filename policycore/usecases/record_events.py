@@ -4,7 +4,7 @@ all of it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from policycore.errors import NotFound
@@ -231,7 +231,11 @@ class EventRecorder:
         conversation_id, last_inbound_at = person.conversations.get(
             instance.instance_id, (new_id("cnv_", self._random), wrote_at)
         )
-        view = _view(new_id("msg_", self._random), instance, known, event, message, conversation_id, now)
+        # One transaction has one time; a microsecond for each message before it keeps them in order.
+        created_at = now + timedelta(microseconds=len(batch.writes.inbound))
+        view = _view(
+            new_id("msg_", self._random), instance, known, event, message, conversation_id, created_at
+        )
         batch.writes.inbound.append(
             NewInbound(view, message.from_business, event.provider_time, message.media)
         )

@@ -179,7 +179,7 @@ class CoreParts:
         command_fields = {
             k: more.pop(k) for k in ("key", "body_digest", "claim", "validate_only") if k in more
         }
-        timeout, limit = more.pop("timeout", 0.3), more.pop("limit", None)
+        timeout, limit = more.pop("timeout", 5.0), more.pop("limit", None)
         intent = Intent(
             **{
                 "account_id": "acc_1",

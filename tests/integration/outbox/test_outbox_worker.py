@@ -256,7 +256,9 @@ async def test_a_message_that_fails_while_others_pass_is_set_aside(rows: Rows) -
             await make(rows, bad, next_attempt_at=rows.began)
             worker.wake()
         await until(lambda: any(posting.delivery_id == "dlv_2" for posting in poster.taken))
-    assert (await state(rows, bad), (await rows.row(bad)).attempts) == ("pending", 3)
+    # A recovery that comes just now makes everything due, so one try more may have been made.
+    assert await state(rows, bad) == "pending"
+    assert (await rows.row(bad)).attempts in (3, 4)
 
 
 async def test_in_an_outage_nothing_is_set_aside_and_recovery_keeps_the_order(rows: Rows) -> None:
