@@ -14,7 +14,7 @@ from cli.client import Core
 from cli.data_folder import RUN_FILE, DataFolder, data_folder
 from cli.demo import make_demo, print_demo
 from cli.errors import CliError, ExitCode
-from cli.layout import Layout, is_loopback, make_layout
+from cli.layout import Layout, make_layout
 from cli.output import say, warn
 from cli.ready import is_ready
 from cli.supervisor import Part, Supervisor
@@ -40,17 +40,16 @@ def up(
     folder.create()
     with folder.locked():
         layout = make_layout(folder, os.environ, host, port, secrets.token_bytes, demo=demo)
-        _Run(folder, layout, demo=demo, open_sandbox=demo and is_loopback(host)).run()
+        _Run(folder, layout, demo=demo).run()
 
 
 class _Run:
     """One run of `up`, from the first process to the last."""
 
-    def __init__(self, folder: DataFolder, layout: Layout, *, demo: bool, open_sandbox: bool) -> None:
+    def __init__(self, folder: DataFolder, layout: Layout, *, demo: bool) -> None:
         self._folder = folder
         self._layout = layout
         self._demo = demo
-        self._open_sandbox = open_sandbox
         self._signals = 0
         self._supervisor = Supervisor(tell=warn)
 
@@ -129,7 +128,7 @@ class _Run:
         if demo is None:
             say("Next: `hubgate account create NAME` in another terminal, or start it with --demo.")
         else:
-            print_demo(demo, open_sandbox=self._open_sandbox)
+            print_demo(demo, open_sandbox=self._layout.environ["HUBGATE_SANDBOX"] == "open")
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
         self._signals += 1
