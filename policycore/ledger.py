@@ -155,37 +155,66 @@ class DecisionWrites:
     bindings: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the requests of a batch name: (scope, key) pairs, signatures, (account id, phone) and (integration id,
+    conversation id) pairs; a conversation goes by the phone system's id or ours.
+    """
+
+    keys: Sequence[tuple[str, str]]
+    claims: Sequence[bytes]
+    phones: Sequence[tuple[str, str]]
+    conversations: Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Identified:
+    """What names stand for: bindings of keys that have not expired, signatures claimed before, person ids, and
+    instance ids of conversations.
+    """
+
+    keys: dict[tuple[str, str], KeyBinding] = field(default_factory=dict)
+    claims: set[bytes] = field(default_factory=set)
+    persons: dict[tuple[str, str], str] = field(default_factory=dict)
+    bindings: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a batch is decided from: of which persons, (integration id, event type, person id), (account id, text
+    digest) since when, and (account id, period).
+    """
+
+    person_ids: Sequence[str]
+    cool_downs: Sequence[tuple[str, int, str]]
+    texts: Sequence[tuple[str, bytes]]
+    since: datetime
+    quotas: Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class BatchFacts:
+    """Windows and suppressions of persons, ends of cool-downs, to how many persons a text went, and messages
+    counted.
+    """
+
+    persons: dict[str, PersonFacts] = field(default_factory=dict)
+    cool_downs: dict[tuple[str, int, str], datetime] = field(default_factory=dict)
+    spread: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    quota: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
 class DecisionTransaction(Protocol):
-    """One transaction of the ledger. Facts are read in as few queries as there are kinds of fact."""
+    """One transaction of the ledger. The facts of a whole batch are read together."""
 
     now: datetime
     snapshot: Snapshot
 
-    async def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyBinding]:
-        """Bindings of (scope, key) pairs that have not expired."""
+    async def identify(self, named: Named) -> Identified:
+        """What the batch's names stand for. The persons' rows are locked until a writing transaction ends."""
 
-    async def find_claims(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Which signatures were claimed before."""
-
-    async def find_persons(self, phones: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Person ids of (account id, phone) pairs."""
-
-    async def find_bindings(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Instance ids of (integration id, conversation id) pairs, by the phone system's ids or ours."""
-
-    async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
-        """Windows and suppressions of persons, whose rows are locked until the transaction ends."""
-
-    async def cool_downs(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], datetime]:
-        """Until when (integration id, event type, person id) is cooling down."""
-
-    async def text_spread(
-        self, keys: Sequence[tuple[str, bytes]], since: datetime
-    ) -> dict[tuple[str, bytes], int]:
-        """To how many persons an account sent each text since then."""
-
-    async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
-        """Messages counted for (account id, period), whose rows stay locked if `lock`."""
+    async def read_facts(self, asked: Asked) -> BatchFacts:
+        """The facts of persons and accounts; the rows of quotas are locked too. Ask once, after `identify`."""
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         """Numbers for rows of the policy log, rising."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from policycore.errors import PolicyCoreError
 from policycore.registry.changes import ConfigChanges
 from policycore.registry.snapshot import Snapshot
-from policycore.store.config_reader import Unseal, read_snapshot, read_version
+from policycore.store.config_reader import Unseal, read_moment, read_snapshot
 from policycore.store.engine import Database
 
 _log = structlog.get_logger(__name__)
@@ -53,14 +53,16 @@ class ConfigCache:
         """Seconds since this copy was last known to be the newest."""
         return self._monotonic() - self._confirmed_at
 
-    async def at(self, connection: AsyncConnection) -> Snapshot:
-        """The configuration that is true in this transaction; read again if its version moved."""
+    async def at(self, connection: AsyncConnection) -> tuple[datetime, Snapshot]:
+        """The database's clock, and the configuration that is true in this transaction; read again if its
+        version moved.
+        """
         started = self._monotonic()
-        version = await read_version(connection)
+        now, version = await read_moment(connection, self._clock)
         if self._snapshot is None or self._snapshot.version != version:
             await self._replace(connection)
         self._confirmed_at = max(self._confirmed_at, started)
-        return self.current()
+        return now, self.current()
 
     async def _replace(self, connection: AsyncConnection) -> None:
         fresh = await read_snapshot(connection, self._unseal, self._clock())
@@ -74,7 +76,7 @@ class ConfigCache:
     async def refresh(self) -> Snapshot:
         """Reads the newest configuration now."""
         async with self._database.reading() as connection:
-            return await self.at(connection)
+            return (await self.at(connection))[1]
 
     async def wait(self, seconds: float) -> bool:
         """Returns True when another snapshot was put in place, or False after `seconds`."""

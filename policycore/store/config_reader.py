@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Row, Table, func, select, update
+from sqlalchemy import Row, Table, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.model import PauseFact, TemplateFact
@@ -43,6 +43,7 @@ from policycore.store.tables import (
     service_tokens,
     templates,
 )
+from policycore.store.types import from_microseconds
 
 Unseal = Callable[[bytes, tuple[str, str], str], str]
 """Opens a sealed secret: sealed bytes, place (table and column), row id; see `policycore.registry.sealing`.
@@ -60,6 +61,19 @@ _decode = msgspec.json.Decoder().decode
 async def read_version(connection: AsyncConnection) -> int:
     """The configuration's version as this transaction sees it."""
     return int((await connection.execute(select(config_state.c.version))).scalar_one())
+
+
+_MOMENT = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, version FROM config_state")
+
+
+async def read_moment(connection: AsyncConnection, clock: Callable[[], datetime]) -> tuple[datetime, int]:
+    """The database's clock and the configuration's version, in one statement: every transaction begins with
+    it. SQLite runs in this process, so its clock is `clock`.
+    """
+    if connection.dialect.name != "postgresql":
+        return clock(), await read_version(connection)
+    microseconds, version = (await connection.execute(_MOMENT)).one()
+    return from_microseconds(microseconds), version
 
 
 async def bump_version(connection: AsyncConnection) -> int:

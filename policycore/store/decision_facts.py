@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from policycore.ledger import KeyBinding, WindowRow
+from policycore.ledger import Asked, BatchFacts, Identified, KeyBinding, Named, PersonFacts, WindowRow
 from policycore.model import SuppressionFact
 from policycore.store.batch_values import one_of, one_of_rows, rows_parameter
-from policycore.store.persons import upsert
+from policycore.store.persons import find_persons, upsert
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
@@ -25,6 +25,33 @@ from policycore.store.tables import (
 
 _NOW = "now_"
 """Name of a parameter; `now` alone is a function in SQL."""
+
+
+async def identify(connection: AsyncConnection, named: Named, now: datetime) -> Identified:
+    """What the batch's names stand for."""
+    known = [(account, "phone", phone) for account, phone in named.phones]
+    persons = await find_persons(connection, known)
+    return Identified(
+        keys=await find_keys(connection, named.keys, now),
+        claims=await find_claims(connection, named.claims),
+        persons={(account, value): person for (account, _, value), person in persons.items()},
+        bindings=await find_bindings(connection, named.conversations),
+    )
+
+
+async def read_facts(connection: AsyncConnection, asked: Asked, now: datetime) -> BatchFacts:
+    """The facts. SQLite has one writer at a time, so nothing needs to be locked."""
+    wanted = sorted(set(asked.person_ids))
+    windows_of = await read_windows(connection, wanted) if wanted else {}
+    blocked = await read_suppressions(connection, wanted) if wanted else {}
+    return BatchFacts(
+        persons={
+            person: PersonFacts(tuple(windows_of.get(person, ())), blocked.get(person)) for person in wanted
+        },
+        cool_downs=await read_cool_downs(connection, asked.cool_downs, now),
+        spread=await read_text_spread(connection, asked.texts, asked.since),
+        quota=await read_quota(connection, asked.quotas),
+    )
 
 
 async def find_keys(
@@ -174,20 +201,24 @@ def _text_spread(dialect: str) -> Select[Any]:
 
 
 async def read_quota(
-    connection: AsyncConnection, keys: Sequence[tuple[str, str]], *, locking: bool
+    connection: AsyncConnection, keys: Sequence[tuple[str, str]], *, locking: bool = False
 ) -> dict[tuple[str, str], int]:
-    """Messages counted for (account id, period); if `locking`, each has a row and the rows stay locked."""
-    wanted = sorted(set(keys))
-    if not wanted:
+    """Messages counted for (account id, period); the rows stay locked if `locking`."""
+    if not keys:
         return {}
     dialect = connection.dialect.name
-    query, parameters = _quota(dialect, locking), rows_parameter(dialect, "keys", wanted)
-    rows = (await connection.execute(query, parameters)).all()
-    if locking and len(rows) < len(wanted):
-        fresh = [{"account_id": account, "period": period, "used": 0} for account, period in wanted]
-        await connection.execute(upsert(connection, quota_usage).on_conflict_do_nothing(), fresh)
-        rows = (await connection.execute(query, parameters)).all()
+    wanted = rows_parameter(dialect, "keys", sorted(set(keys)))
+    rows = await connection.execute(_quota(dialect, locking), wanted)
     return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def make_and_lock_quota(
+    connection: AsyncConnection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """The same, with a row for each, so that each can be locked: the first message of a period."""
+    fresh = [{"account_id": account, "period": period, "used": 0} for account, period in sorted(set(keys))]
+    await connection.execute(upsert(connection, quota_usage).on_conflict_do_nothing(), fresh)
+    return await read_quota(connection, keys, locking=True)
 
 
 @cache

@@ -11,21 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes
 from policycore.ledger import (
+    Asked,
+    BatchFacts,
     DecisionWrites,
-    KeyBinding,
+    Identified,
     MessageView,
+    Named,
     NewDecision,
-    PersonFacts,
 )
 from policycore.model import Action, Decision
 from policycore.reasons import ReasonCode, Verdict
 from policycore.registry.snapshot import Snapshot
+from policycore.store import batch_reads
 from policycore.store import decision_facts as facts
-from policycore.store.batch_values import insert_rows
+from policycore.store.batch_values import POSTGRESQL, insert_rows
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
 from policycore.store.message_rows import insert_messages, read_views
-from policycore.store.persons import find_persons, lock_persons, upsert
+from policycore.store.persons import upsert
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
@@ -35,8 +38,8 @@ from policycore.store.tables import (
     windows,
 )
 
-SnapshotAt = Callable[[AsyncConnection], Awaitable[Snapshot]]
-"""Gives the configuration that is true in this transaction."""
+SnapshotAt = Callable[[AsyncConnection], Awaitable[tuple[datetime, Snapshot]]]
+"""Gives the database's clock, and the configuration that is true in this transaction."""
 
 
 _ADD_QUOTA = text(
@@ -49,47 +52,34 @@ _NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)"
 class SqlDecisionTransaction:
     """One transaction of the ledger; see `policycore.ledger.DecisionTransaction`."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime, snapshot: Snapshot, locking: bool) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, snapshot: Snapshot, writing: bool) -> None:
         self.connection = connection
         self.now = now
         self.snapshot = snapshot
-        self._locking = locking
+        self._writing = writing
+        self._postgres = connection.dialect.name == POSTGRESQL
+        self._numbers: list[int] = []
 
-    async def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyBinding]:
-        return await facts.find_keys(self.connection, keys, self.now)
+    async def identify(self, named: Named) -> Identified:
+        if self._postgres:
+            return await batch_reads.identify(self.connection, named, self.now, locking=self._writing)
+        return await facts.identify(self.connection, named, self.now)
 
-    async def find_claims(self, digests: Sequence[bytes]) -> set[bytes]:
-        return await facts.find_claims(self.connection, digests)
-
-    async def find_persons(self, phones: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        found = await find_persons(self.connection, [(account, "phone", phone) for account, phone in phones])
-        return {(account, value): person_id for (account, _, value), person_id in found.items()}
-
-    async def find_bindings(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        return await facts.find_bindings(self.connection, keys)
-
-    async def person_facts(self, person_ids: Sequence[str]) -> dict[str, PersonFacts]:
-        wanted = sorted(set(person_ids))
-        if not wanted:
-            return {}
-        if self._locking:
-            await lock_persons(self.connection, wanted)
-        windows = await facts.read_windows(self.connection, wanted)
-        blocked = await facts.read_suppressions(self.connection, wanted)
-        return {person: PersonFacts(tuple(windows.get(person, ())), blocked.get(person)) for person in wanted}
-
-    async def cool_downs(self, keys: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], datetime]:
-        return await facts.read_cool_downs(self.connection, keys, self.now)
-
-    async def text_spread(
-        self, keys: Sequence[tuple[str, bytes]], since: datetime
-    ) -> dict[tuple[str, bytes], int]:
-        return await facts.read_text_spread(self.connection, keys, since)
-
-    async def quota_used(self, keys: Sequence[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], int]:
-        return await facts.read_quota(self.connection, keys, locking=lock and self._locking)
+    async def read_facts(self, asked: Asked) -> BatchFacts:
+        if not self._postgres:
+            return await facts.read_facts(self.connection, asked, self.now)
+        count = len(asked.quotas) // 2 if self._writing else 0
+        found, self._numbers = await batch_reads.read_facts(
+            self.connection, asked, self.now, locking=self._writing, numbers=count
+        )
+        if self._writing and len(found.quota) < len(set(asked.quotas)):
+            found.quota = await facts.make_and_lock_quota(self.connection, asked.quotas)
+        return found
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
+        if count <= len(self._numbers):
+            taken, self._numbers = self._numbers[:count], self._numbers[count:]
+            return taken
         return await next_numbers(self.connection, "decision_log_ids", decisions.c.log_id, count)
 
     async def read_decided(self, log_ids: Sequence[int]) -> dict[int, tuple[str, Decision, datetime]]:
@@ -200,10 +190,8 @@ class SqlDecisionLedger:
     async def begin(self, *, writing: bool = True) -> AsyncIterator[SqlDecisionTransaction]:
         scope = self._database.transaction() if writing else self._database.reading()
         async with scope as connection:
-            now = await self._database.now(connection)
-            snapshot = await self._snapshot_at(connection)
-            locking = writing and self._database.is_postgres
-            yield SqlDecisionTransaction(connection, now, snapshot, locking)
+            now, snapshot = await self._snapshot_at(connection)
+            yield SqlDecisionTransaction(connection, now, snapshot, writing)
 
     async def free_claim(self, digest: bytes) -> None:
         async with self._database.transaction() as connection:

@@ -321,8 +321,8 @@ class SqlEventLedger:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlEventTransaction]:
         async with self._database.transaction() as connection:
-            now = await self._database.now(connection)
-            yield SqlEventTransaction(connection, now, await self._snapshot_at(connection))
+            now, snapshot = await self._snapshot_at(connection)
+            yield SqlEventTransaction(connection, now, snapshot)
 
     async def find_stranded(self, *, overdue_seconds: float, lost_seconds: float) -> list[StrandedMessage]:
         async with self._database.reading() as connection:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from policycore.fair_use import Periods, periods
-from policycore.ledger import DecisionTransaction, KeyBinding, PersonFacts, WindowRow
+from policycore.ledger import Asked, DecisionTransaction, KeyBinding, Named, PersonFacts, WindowRow
 from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
 from policycore.phone import normalize_phone
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
@@ -83,34 +83,38 @@ async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) ->
     """Reads the facts of a batch and locks what deciding changes: persons first, then quotas, each in one
     fixed order.
     """
-    writing = not all(item.command.validate_only for item in batch)
-    found = Gathered()
-    commands = [item.command for item in batch]
-    found.keys = await transaction.find_keys([(c.key_scope, c.key) for c in commands if c.key])
-    found.claims = await transaction.find_claims([c.claim for c in commands if c.claim])
-    found.persons = await transaction.find_persons(
-        [(item.account.account_id, item.phone) for item in batch if item.phone]
+    known = await transaction.identify(_named(batch))
+    found = Gathered(known.persons, known.bindings, known.keys, known.claims)
+    facts = await transaction.read_facts(
+        Asked(
+            person_ids=list(found.persons.values()),
+            cool_downs=[key for item in batch if (key := cool_down_key(item, found)) is not None],
+            texts=[(item.account.account_id, item.text_digest) for item in batch if item.text_digest],
+            since=transaction.now - SPREAD_WINDOW,
+            quotas=[
+                (item.account.account_id, period)
+                for item in batch
+                for period in (item.periods.day, item.periods.month)
+            ],
+        )
     )
-    found.bindings = await transaction.find_bindings(
-        [
+    found.person_facts, found.cool_downs = facts.persons, facts.cool_downs
+    found.spread, found.quota = facts.spread, facts.quota
+    return found
+
+
+def _named(batch: Sequence[Prepared]) -> Named:
+    commands = [item.command for item in batch]
+    return Named(
+        keys=[(command.key_scope, command.key) for command in commands if command.key],
+        claims=[command.claim for command in commands if command.claim],
+        phones=[(item.account.account_id, item.phone) for item in batch if item.phone],
+        conversations=[
             (item.intent.integration_id or "", item.intent.conversation_id)
             for item in batch
             if item.intent.conversation_id
-        ]
+        ],
     )
-    found.person_facts = await transaction.person_facts(list(found.persons.values()))
-    found.cool_downs = await transaction.cool_downs(
-        [key for item in batch if (key := cool_down_key(item, found)) is not None]
-    )
-    spread_keys = [(item.account.account_id, item.text_digest) for item in batch if item.text_digest]
-    found.spread = await transaction.text_spread(spread_keys, transaction.now - SPREAD_WINDOW)
-    quota_keys = [
-        (item.account.account_id, period)
-        for item in batch
-        for period in (item.periods.day, item.periods.month)
-    ]
-    found.quota = await transaction.quota_used(quota_keys, lock=writing)
-    return found
 
 
 def cool_down_key(item: Prepared, found: Gathered) -> tuple[str, int, str] | None:
