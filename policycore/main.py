@@ -104,8 +104,13 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     configure_logs(settings.log_level)
     try:
         uvloop.run(_run(settings))
-    except OSError as error:
+    except (OSError, PolicyCoreError) as error:
         sys.stderr.write(f"policycore: {error}\n")
+        return 1
+    except SQLAlchemyError as error:
+        sys.stderr.write(
+            f"policycore: HUBGATE_DATABASE_URL: the database cannot be used ({type(error).__name__}).\n"
+        )
         return 1
     return 0
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
 from policycore.errors import Malformed, NotFound, Unavailable
@@ -30,6 +32,9 @@ EVENT_HEARTBEAT_SECONDS = 10.0
 _EVENT_POLL_SECONDS = 0.25
 _EVENT_PAGE = 200
 _STALE_SECONDS = 3.0
+_UNPARSED_SHOWN = 20
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             recorded = await self._use.recorder.record(report_from_wire(request))
             self._use.metrics.events.labels("new").inc(recorded.recorded)
             self._use.metrics.events.labels("repeated").inc(recorded.duplicates)
+            if request.unparsed:
+                await self._note_unparsed(request)
             return pb.RecordEventsResponse(
                 recorded=recorded.recorded,
                 duplicates=recorded.duplicates,
@@ -120,6 +127,16 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         raise AssertionError("answering always ends the call")
 
     # --- reading
+    async def _note_unparsed(self, request: pb.RecordEventsRequest) -> None:
+        """What could not be read of a delivery is told twice: in words in the log, as a count to administrators."""
+        elements = list(request.unparsed)[:_UNPARSED_SHOWN]
+        _log.warning("events.unparsed", instance_id=request.instance_id, elements=elements)
+        minute = to_datetime(request.received_at).replace(second=0, microsecond=0)
+        count = RefusalCount(
+            minute, "whatsapp_webhook", request.instance_id, "unparsed_element", "", len(request.unparsed)
+        )
+        await self._use.reads.record_usage([count], [])
+
     # -------------------------------------------------------------------------------------------------
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainResponse:

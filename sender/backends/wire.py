@@ -117,8 +117,10 @@ def transport_result(backend: str, failure: TransportFailure) -> AttemptResult:
 
 def probe_failure(failure: TransportFailure) -> InstanceState:
     """The state could not be asked."""
+    words = failure.kind.value.replace("_", " ")
+    why = f"{words}: {failure.detail}" if failure.detail else words
     return InstanceState(
-        "", failure.kind.value, "The back end gave no answer when asked for the instance's state."
+        "", failure.kind.value, f"The back end could not be asked for the instance's state ({why})."
     )
 
 
