@@ -7,7 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from hubgate.policy.v1 import accounts_pb2, controls_pb2, instances_pb2, integrations_pb2
+from hubgate.policy.v1 import (
+    accounts_pb2,
+    controls_pb2,
+    instances_pb2,
+    integrations_pb2,
+    policy_service_pb2,
+)
 from support.desk import Desk, fresh_phone, open_desk
 from support.gateway import CoreClient, Gateway
 
@@ -250,7 +256,7 @@ async def test_a_skipped_call_event_says_when(desk: Desk) -> None:
     request = integrations_pb2.UpdateTemplateRequest(
         template=integrations_pb2.Template(
             integration_id=desk.integration.integration_id,
-            event_type=4,
+            event_type=policy_service_pb2.EVENT_TYPE_MISSED_CALL,
             enabled=True,
             language="ar",
             text="فاتتنا مكالمتك {{customer_phone}}",

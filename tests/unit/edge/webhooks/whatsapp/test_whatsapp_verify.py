@@ -120,7 +120,9 @@ class TestEvolution:
             ({"exp": -1501}, False),
         ],
     )
-    def test_clocks_may_be_off_and_tokens_outlive_the_retries(self, claims: dict[str, int], good: bool) -> None:
+    def test_clocks_may_be_off_and_tokens_outlive_the_retries(
+        self, claims: dict[str, int], good: bool
+    ) -> None:
         now = int(NOW.timestamp())
         moved: dict[str, Any] = {name: now + by for name, by in claims.items()}
         assert holds("evolution", authorization=f"Bearer {token(**moved)}") is good
