@@ -40,6 +40,7 @@ from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.outbox import SqlOutbox
 from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
+from policycore.store.registry_uses import record_token_uses
 from policycore.system_watch import CoreWatch
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.record_events import EventRecorder
@@ -62,6 +63,7 @@ class PolicyCore:
     outbox: OutboxWorker
     ways: "_Ways"
     server: PolicyServer
+    identities: IdentityInterceptor
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -77,6 +79,12 @@ class PolicyCore:
         metrics = self.use_cases.metrics
         metrics.configuration_age.set(self.config.age_seconds())
         metrics.senders_available.set(1 if self.ways.senders.available() else 0)
+
+    async def note_token_uses(self) -> None:
+        """Moves the last-used marks of service tokens forward."""
+        uses = self.identities.take_uses()
+        if uses:
+            await record_token_uses(self.database, uses)
 
     async def drain(self, seconds: float) -> None:
         """Takes no new calls and finishes what is under way. Guards outlive it: without one nothing is sent."""
@@ -155,13 +163,14 @@ async def assemble(around: Surroundings) -> PolicyCore:
         random_bytes=around.random_bytes,
         plain_http=settings.development,
     )
+    identities = _identity(settings, config, clock)
     server = PolicyServer(
         PolicyServicer(use_cases),
         AdminServicer(registry),
-        [_identity(settings, config, clock)],
+        [identities],
         with_reflection=settings.development,
     )
-    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server)
+    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server, identities)
 
 
 def _ways(around: Surroundings, config: ConfigCache) -> _Ways:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from policycore.assembly import PolicyCore, Surroundings, assemble
 from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
+from policycore.registry.sealing import SealingError
 from policycore.settings import Settings, SettingsError, read_settings
 
 DRAIN_SECONDS = 10.0
@@ -73,6 +74,7 @@ async def _keep_house(core: PolicyCore) -> None:
             taken_up = await core.dispatcher.sweep()
             if taken_up:
                 log.info("sweep.taken_up", messages=taken_up)
+            await core.note_token_uses()
             if rounds % CLEAN_EVERY == 0:
                 await core.dispatcher.clean()
         except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
@@ -104,6 +106,10 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     configure_logs(settings.log_level)
     try:
         uvloop.run(_run(settings))
+    except SealingError as error:
+        # A wrong master key is a wrong setting: starting again would not help.
+        sys.stderr.write(f"policycore: {error}\n")
+        return 2
     except (OSError, PolicyCoreError) as error:
         sys.stderr.write(f"policycore: {error}\n")
         return 1

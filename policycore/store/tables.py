@@ -378,6 +378,7 @@ messages = Table(
     Column("cool_down_reserved", Boolean, nullable=False, server_default=false()),
     Column("confirms_opt_out", Boolean, nullable=False, server_default=false()),
     Column("media_json", Text),
+    Index("ix_messages_account", "account_id", "created_at"),
     Index("ix_messages_instance", "instance_id", "created_at"),
     Index("ix_messages_person", "person_id", "created_at"),
     Index("ix_messages_external", "instance_id", "external_id"),

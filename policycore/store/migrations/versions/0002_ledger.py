@@ -132,6 +132,7 @@ def _create_messages() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_messages"),
     )
     op.create_index("ix_messages_external", "messages", ["instance_id", "external_id"])
+    op.create_index("ix_messages_account", "messages", ["account_id", "created_at"])
     op.create_index("ix_messages_instance", "messages", ["instance_id", "created_at"])
     op.create_index(
         "ix_messages_open",
