@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import structlog
 from litestar import Litestar, Request, Response
@@ -115,8 +116,15 @@ def _mounted(prefix: str, endpoint: Served) -> ASGIRouteHandler:
 
 
 async def _serve_hot(scope: Scope, receive: Receive, send: Send, prefix: str, endpoint: Served) -> None:
-    # Litestar hands a mount the path below its prefix; some versions keep the whole path.
-    tail = scope["path"].removeprefix(prefix).strip("/")
+    # The address as it was written: a mount also gets what merely begins like its prefix, and a path that was
+    # decoded and tidied could be one that a proxy in front took for another address.
+    own = f"{prefix}/".encode("ascii")
+    raw_path: bytes = scope["raw_path"]
+    tail = (
+        unquote(raw_path.removeprefix(own).removesuffix(b"/").decode("ascii"))
+        if raw_path.startswith(own)
+        else ""
+    )
     if not tail or "/" in tail:
         await send_answer(send, answers.error(public_codes.NOT_FOUND))
     elif scope["method"] != "POST":

@@ -1,6 +1,7 @@
 """One HTTP request as the edge's routes see it, and reading its body within limits while it arrives."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -19,6 +20,9 @@ KEEP_OPEN_LIMIT: Final = 65_536
 """A declared body up to this size may arrive after a refusal; with a larger or undeclared one the
 connection closes.
 """
+
+QUERY_LIMIT: Final = 100
+_TOKEN: Final = re.compile(r"[!-~]{1,512}", re.ASCII)
 
 
 class HttpRequest:
@@ -44,15 +48,18 @@ class HttpRequest:
         self._receive = receive
 
     def query(self) -> dict[str, str]:
-        """Query parameters; of a repeated one, the first."""
-        parsed = parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
-        return {name: values[0] for name, values in parsed.items()}
+        """Query parameters; of a repeated one, the first. What comes after `QUERY_LIMIT` of them is not read."""
+        parameters = self.query_string.decode("latin-1").split("&")[:QUERY_LIMIT]
+        return {
+            name: values[0] for name, values in parse_qs("&".join(parameters), keep_blank_values=True).items()
+        }
 
     def bearer(self) -> str | None:
-        """The token of `Authorization: Bearer …`, or None."""
+        """The token of `Authorization: Bearer …`, or None; what could be no token counts as none."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        return token if scheme.lower() == "bearer" and token else None
+        token = token.strip(" ")
+        # No token of ours looks otherwise, and a call to the policy core could not carry it.
+        return token if scheme.lower() == "bearer" and _TOKEN.fullmatch(token) else None
 
     def declared_length(self) -> int | None:
         """Content-Length, if the caller declared one that can be read."""
@@ -63,6 +70,9 @@ class HttpRequest:
         """Whether an answer before the body was read must close the connection rather than let the body
         come.
         """
+        if "expect" in self.headers:
+            # A caller that asked first may keep its body, and its next request would be taken for it.
+            return True
         length = self.declared_length()
         if length is None:
             return "transfer-encoding" in self.headers

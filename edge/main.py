@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from edge.api.send_message import SendApi
 from edge.api.system import SystemState
 from edge.app import Routes, create_app
 from edge.clients.policycore import PolicyCore
+from edge.connection import ConnectionLimits, protocol_with
 from edge.credential_feed import CredentialFeed
 from edge.credentials import CUT_OFF_SECONDS, CredentialCache
 from edge.errors import SettingsError
@@ -39,6 +41,9 @@ from edge.webhooks.whatsapp_routes import WhatsappWebhook
 DRAIN_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
+_OTHER_FILES: Final = 256
+"""Open files that are no client's: streams to the policy core, the log, the listeners."""
+_UNREAD_MILLISECONDS: Final = 60_000
 
 Ready = Callable[[str], None]
 """Called once the edge listens, with the `host:port` it really has."""
@@ -57,10 +62,12 @@ async def serve(
     stop: asyncio.Event,
     ready: Ready | None = None,
     cut_off_seconds: float = CUT_OFF_SECONDS,
+    limits: ConnectionLimits | None = None,
 ) -> None:
     """Serves until `stop` is set, then finishes what is under way. Raises OSError if it cannot listen.
 
-    `cut_off_seconds` is how long callers are served on credentials that the policy core does not confirm.
+    `cut_off_seconds` is how long callers are served on credentials that the policy core does not confirm,
+    `limits` what clients may take; without it, as many connections as the process may open.
     """
     core = PolicyCore(settings.policycore_address, settings.token, jitter=_jitter)
     cache = CredentialCache(cut_off_seconds)
@@ -77,7 +84,7 @@ async def serve(
             structlog.get_logger("edge.main").info("edge_listens", host=host, port=port)
             if ready is not None:
                 ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-            await _serve_until(app, listener, stop)
+            await _serve_until(app, listener, stop, limits or _room())
     finally:
         listener.close()
 
@@ -122,7 +129,7 @@ async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gat
     listener = _listener(listen)
     host, port = listener.getsockname()[:2]
     structlog.get_logger("edge.main").info("metrics_listen", host=host, port=port)
-    task = asyncio.create_task(_serve_until(MetricsApp(metrics, gate), listener, stop))
+    task = asyncio.create_task(_serve_until(MetricsApp(metrics, gate), listener, stop, ConnectionLimits()))
     try:
         yield
     finally:
@@ -131,10 +138,12 @@ async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gat
         listener.close()
 
 
-async def _serve_until(app: Litestar | Any, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _serve_until(
+    app: Litestar | Any, listener: socket.socket, stop: asyncio.Event, limits: ConnectionLimits
+) -> None:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol_with(limits),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -155,11 +164,26 @@ async def _serve_until(app: Litestar | Any, listener: socket.socket, stop: async
         stopped.cancel()
 
 
+def _room() -> ConnectionLimits:
+    """Connections that leave files for everything else, after asking the system for as many as it grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ConnectionLimits().connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        soft = wanted
+    return ConnectionLimits(connections=max(min(soft, wanted) - _OTHER_FILES, soft // 2))
+
+
 def _listener(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     listener = socket.create_server((listen.host, listen.port), family=family, backlog=_BACKLOG)
     # Inherited by every connection: head and body of an answer go out at once, not 40 ms apart.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A client that does not read its answers is let go (Linux only).
+    if (user_timeout := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+        listener.setsockopt(socket.IPPROTO_TCP, user_timeout, _UNREAD_MILLISECONDS)
     return listener
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import httpx
 from integration.edge.scripted_core import EDGE_TOKEN, SECRET, ScriptedCore, serving
 
+from edge.connection import ConnectionLimits
 from edge.main import serve
 from edge.settings import Listen, Settings
 from edge.webhooks.authenticate import parse_network
@@ -80,6 +81,7 @@ async def edge_on(
     cut_off_seconds: float = 10.0,
     metrics: Listen | None = None,
     ready_first: bool = True,
+    limits: ConnectionLimits | None = None,
 ) -> AsyncIterator[Edge]:
     """Serves the edge, and stops it."""
     network = parse_network(trusted) if trusted else None
@@ -93,7 +95,7 @@ async def edge_on(
     )
     stop = asyncio.Event()
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(settings, stop, bound.set_result, cut_off_seconds))
+    task = asyncio.create_task(serve(settings, stop, bound.set_result, cut_off_seconds, limits))
     port = int((await asyncio.wait_for(bound, 10)).rpartition(":")[2])
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         edge = Edge(port, core, client)
