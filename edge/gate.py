@@ -7,9 +7,9 @@ from collections.abc import Callable
 from edge.credentials import CredentialCache
 from edge.http import HttpRequest
 from edge.metrics import EdgeMetrics
-from edge.model import Network
+from edge.model import Address, Network
 from edge.refusals import RefusalLog
-from edge.webhooks.authenticate import Address, client_address
+from edge.webhooks.authenticate import client_address
 
 
 class Gate:

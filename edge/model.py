@@ -5,11 +5,32 @@ Pure: no I/O, no clock, no third-party package. Instants are Unix seconds (float
 otherwise.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
 
+Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+
+class AddressRanges:
+    """Networks, found in a time that tells neither how many there are nor whether there are any."""
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        named = list(networks)
+        of_four = collapse_addresses(each for each in named if isinstance(each, IPv4Network))
+        of_six = collapse_addresses(each for each in named if isinstance(each, IPv6Network))
+        found: dict[int, list[Network]] = {4: list(of_four), 6: list(of_six)}
+        self._firsts = {kind: [int(each[0]) for each in found[kind]] for kind in found}
+        self._lasts = {kind: [int(each[-1]) for each in found[kind]] for kind in found}
+
+    def __contains__(self, address: Address) -> bool:
+        number, version = int(address), address.version
+        at = bisect_right(self._firsts[version], number) - 1
+        return at >= 0 and number <= self._lasts[version][at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +54,10 @@ class IntegrationKey:
     signature_required: bool = False
     networks: tuple[Network, ...] = ()
     unreadable_networks: bool = False
+    ranges: AddressRanges = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", AddressRanges(self.networks))
 
 
 @dataclass(frozen=True, slots=True)
