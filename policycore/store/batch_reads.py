@@ -88,9 +88,13 @@ async def identify(connection: AsyncConnection, named: Named, now: datetime, *, 
         **_rows("conversations", named.conversations, 2),
         **_rows("keys", named.keys, 2),
     }
+    rows = (await connection.execute(_identify(locking), parameters)).all()
+    while any(row.kind == _LOCKED and row.b is not None for row in rows):
+        # While the lock was waited for, somebody was joined to another person, whose the number is now.
+        rows = (await connection.execute(_identify(locking), parameters)).all()
     found = Identified()
     ours: dict[str, str] = {}
-    for row in await connection.execute(_identify(locking), parameters):
+    for row in rows:
         _note(row, found, ours)
     found.bindings.update({key: ours[key[1]] for key in named.conversations if key[1] in ours})
     return found
@@ -135,9 +139,10 @@ def _identify(locking: bool) -> CompoundSelect[Any]:
     ]
     if locking:
         ids = select(identities.c.person_id).where(known)
-        lock = select(persons.c.id).where(persons.c.id.in_(ids)).order_by(persons.c.id).with_for_update()
+        lock = select(persons.c.id, persons.c.merged_into).where(persons.c.id.in_(ids))
+        locked = lock.order_by(persons.c.id).with_for_update().cte("locked")
         # Named in the union, because PostgreSQL runs no query in WITH that nobody reads.
-        parts.append(_part(_LOCKED, lock.cte("locked").c.id))
+        parts.append(_part(_LOCKED, locked.c.id, locked.c.merged_into))
     return union_all(*parts)
 
 

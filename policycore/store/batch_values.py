@@ -6,22 +6,22 @@ and no network between, and takes one parameter for each value.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
-    Insert,
     String,
     Table,
     Text,
     any_,
     bindparam,
     func,
-    insert,
     select,
     tuple_,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
@@ -51,32 +51,74 @@ def rows_parameter(dialect: str, name: str, rows: Collection[tuple[Any, ...]]) -
     return {name: list(rows)}
 
 
-async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts rows, in their order, in one statement. All rows name the same columns. None is no work."""
-    if not rows:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows to insert into a table; all name the same columns.
+
+    With `adds`, a row whose primary key is there already adds its value of that column to it.
+    """
+
+    table: Table
+    rows: Sequence[Mapping[str, Any]]
+    adds: str = ""
+
+
+async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
+    """Inserts the rows of every part, in their order; PostgreSQL takes all parts in one statement."""
+    parts = tuple(part for part in parts if part.rows)
+    if not parts:
         return
-    if connection.dialect.name == POSTGRESQL:
-        names = tuple(rows[0])
-        columns = {f"v_{name}": [row[name] for row in rows] for name in names}
-        await connection.execute(_insert_unnested(table, names), columns)
-    else:
-        await connection.execute(_insert_each(table), rows)
+    if connection.dialect.name != POSTGRESQL:
+        for part in parts:
+            await connection.execute(_insert_each(part.table, part.adds), part.rows)
+        return
+    shapes = tuple((part.table, tuple(part.rows[0]), part.adds) for part in parts)
+    columns = {
+        f"{table.name}_{name}": [row[name] for row in part.rows]
+        for part, (table, names, _) in zip(parts, shapes, strict=True)
+        for name in names
+    }
+    await connection.execute(_insert_together(shapes), columns)
+
+
+_Shape = tuple[Table, tuple[str, ...], str]
+"""A table, the columns that are written, and the one that is added to, if any."""
 
 
 @cache
-def _insert_unnested(table: Table, names: tuple[str, ...]) -> Insert:
-    arrays = [_array(f"v_{name}", table.c[name].type) for name in names]
-    return insert(table).from_select(list(names), select(*_unnested(arrays, names).c), include_defaults=False)
+def _insert_together(shapes: tuple[_Shape, ...]) -> postgresql.Insert:
+    *others, last = [_insert_unnested(*shape) for shape in shapes]
+    for place, other in enumerate(others):
+        last = last.add_cte(other.cte(f"insert_{place}"))
+    return last
+
+
+def _insert_unnested(table: Table, names: tuple[str, ...], adds: str) -> postgresql.Insert:
+    arrays = [_array(f"{table.name}_{name}", table.c[name].type) for name in names]
+    values = select(*_unnested(arrays, names).c)
+    statement = postgresql.insert(table).from_select(list(names), values, include_defaults=False)
+    return _adding(statement, table, adds)
 
 
 @cache
-def _insert_each(table: Table) -> Insert:
-    return insert(table)
+def _insert_each(table: Table, adds: str) -> sqlite.Insert:
+    return _adding(sqlite.insert(table), table, adds)
+
+
+_Insert = TypeVar("_Insert", sqlite.Insert, postgresql.Insert)
+
+
+def _adding(statement: _Insert, table: Table, adds: str) -> _Insert:
+    if not adds:
+        return statement
+    total = table.c[adds] + statement.excluded[adds]
+    keys = [column.name for column in table.primary_key]
+    return statement.on_conflict_do_update(index_elements=keys, set_={adds: total})
 
 
 def _array(name: str, item: TypeEngine[Any]) -> Any:
     # A cast to VARCHAR(n)[] would cut what is too long, where a column refuses it.
-    return bindparam(name, type_=ARRAY(Text() if isinstance(item, String) else item))
+    return bindparam(name, type_=ARRAY(Text() if isinstance(item, String) else item, dimensions=1))
 
 
 def _unnested(arrays: Sequence[Any], names: Sequence[str]) -> Any:

@@ -18,22 +18,25 @@ from policycore.ledger import (
     MessageView,
     Named,
     NewDecision,
+    NewKey,
 )
 from policycore.model import Action, Decision
 from policycore.reasons import ReasonCode, Verdict
 from policycore.registry.snapshot import Snapshot
 from policycore.store import batch_reads
 from policycore.store import decision_facts as facts
-from policycore.store.batch_values import POSTGRESQL, insert_rows
+from policycore.store.batch_values import POSTGRESQL, Rows, insert_rows
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
-from policycore.store.message_rows import insert_messages, read_views
+from policycore.store.message_rows import new_message_row, read_views
 from policycore.store.persons import upsert
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
     decisions,
     idempotency_keys,
+    messages,
+    quota_usage,
     signature_claims,
     windows,
 )
@@ -42,10 +45,6 @@ SnapshotAt = Callable[[AsyncConnection], Awaitable[tuple[datetime, Snapshot]]]
 """Gives the database's clock, and the configuration that is true in this transaction."""
 
 
-_ADD_QUOTA = text(
-    "INSERT INTO quota_usage (account_id, period, used) VALUES (:a, :p, :n) "
-    "ON CONFLICT (account_id, period) DO UPDATE SET used = quota_usage.used + excluded.used"
-)
 _NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)")
 
 
@@ -92,40 +91,29 @@ class SqlDecisionTransaction:
         return await read_views(self.connection, message_ids)
 
     async def write(self, writes: DecisionWrites) -> None:
-        if writes.claims:
-            rows = [{"digest": digest, "expires_at": until} for digest, until in dict(writes.claims).items()]
-            await insert_rows(self.connection, signature_claims, rows)
-        await insert_rows(self.connection, decisions, [decision_row(d) for d in writes.decisions])
-        await insert_messages(self.connection, writes.messages)
         if writes.keys:
-            await self._write_keys(writes)
-        await self._write_quota(writes.quota)
+            await self._forget_expired(writes.keys)
+        # In one order, so that two processes with the same ones do not wait for each other.
+        claims = sorted(dict(writes.claims).items())
+        keys = sorted(writes.keys, key=lambda key: (key.scope, key.key))
+        await insert_rows(
+            self.connection,
+            Rows(signature_claims, [{"digest": claim, "expires_at": until} for claim, until in claims]),
+            Rows(decisions, [decision_row(new) for new in writes.decisions]),
+            Rows(messages, [new_message_row(new) for new in writes.messages]),
+            Rows(idempotency_keys, [_key_row(key) for key in keys]),
+            quota_rows(writes.quota),
+        )
         await self._write_cool_downs(writes)
         await self._write_bindings(writes)
 
-    async def _write_keys(self, writes: DecisionWrites) -> None:
-        # An expired binding of the same key may still lie here.
-        pairs = [(key.scope, key.key) for key in writes.keys]
+    async def _forget_expired(self, keys: Sequence[NewKey]) -> None:
+        """An expired binding of the same key may still lie here."""
         table = idempotency_keys
+        pairs = [(key.scope, key.key) for key in keys]
         await self.connection.execute(
             delete(table).where(tuple_(table.c.scope, table.c.key).in_(pairs), table.c.expires_at <= self.now)
         )
-        rows = [
-            {
-                "scope": key.scope,
-                "key": key.key,
-                "body_digest": key.binding.body_digest,
-                "log_id": key.binding.log_id,
-                "message_id": key.binding.message_id,
-                "event_type": key.binding.event_type,
-                "expires_at": key.expires_at,
-            }
-            for key in writes.keys
-        ]
-        await insert_rows(self.connection, table, rows)
-
-    async def _write_quota(self, quota: dict[tuple[str, str], int]) -> None:
-        await add_quota(self.connection, quota)
 
     async def _write_cool_downs(self, writes: DecisionWrites) -> None:
         rows = [
@@ -208,14 +196,25 @@ class SqlDecisionLedger:
             return (await connection.execute(statement)).first() is not None
 
 
-async def add_quota(connection: AsyncConnection, quota: dict[tuple[str, str], int]) -> None:
-    """Adds to (or, with negative numbers, gives back to) the counts of (account id, period)."""
-    if not quota:
-        return
-    rows = [{"a": account, "p": period, "n": count} for (account, period), count in sorted(quota.items())]
-    # One statement with bound parameters for all rows; the rows themselves are locked by the caller on
-    # PostgreSQL.
-    await connection.execute(_ADD_QUOTA, rows)
+def quota_rows(quota: dict[tuple[str, str], int]) -> Rows:
+    """What is added to (or, with negative numbers, given back to) the counts of (account id, period)."""
+    rows = [
+        {"account_id": account, "period": period, "used": count}
+        for (account, period), count in sorted(quota.items())
+    ]
+    return Rows(quota_usage, rows, adds="used")
+
+
+def _key_row(key: NewKey) -> dict[str, Any]:
+    return {
+        "scope": key.scope,
+        "key": key.key,
+        "body_digest": key.binding.body_digest,
+        "log_id": key.binding.log_id,
+        "message_id": key.binding.message_id,
+        "event_type": key.binding.event_type,
+        "expires_at": key.expires_at,
+    }
 
 
 async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, count: int) -> Sequence[int]:

@@ -21,7 +21,7 @@ from policycore.ledger import MessageView
 from policycore.registry.snapshot import Snapshot
 from policycore.store import receipts as receipt_store
 from policycore.store import settlements as settlement_store
-from policycore.store.batch_values import insert_rows
+from policycore.store.batch_values import Rows, insert_rows
 from policycore.store.config_reader import bump_version
 from policycore.store.decisions import SnapshotAt, close_window, decision_row, next_numbers
 from policycore.store.engine import Database
@@ -52,7 +52,11 @@ time, so that whoever resumes after a number has seen every smaller one.
 LOCK_LIFTED = "reachout_lock_lifted"
 """Reason of the report that ends a reach-out lock."""
 
-_LOCK_EVENTS = text("SELECT pg_advisory_xact_lock(:key)")
+_LOCK_AND_NUMBER = text(
+    "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(:key)) "
+    "SELECT nextval('message_event_ids') FROM held CROSS JOIN generate_series(1, :count)"
+)
+"""The numbers are drawn for the rows of the join, so not before the lock is held."""
 
 _INSERT_ROWS = 500
 """Rows in one INSERT with RETURNING; databases bound the number of parameters."""
@@ -289,14 +293,16 @@ class SqlEventTransaction:
             .values(error_code=note, updated_at=self.now)
         )
 
+    async def _next_event_numbers(self, count: int) -> Sequence[int]:
+        if self.connection.dialect.name != "postgresql":
+            return await next_numbers(self.connection, "message_event_ids", message_events.c.sequence, count)
+        wanted = {"key": _EVENTS_LOCK, "count": count}
+        return sorted((await self.connection.execute(_LOCK_AND_NUMBER, wanted)).scalars())
+
     async def tell(self, changed: Sequence[tuple[str, MessageView]]) -> None:
         if not changed:
             return
-        if self.connection.dialect.name == "postgresql":
-            await self.connection.execute(_LOCK_EVENTS, {"key": _EVENTS_LOCK})
-        numbers = await next_numbers(
-            self.connection, "message_event_ids", message_events.c.sequence, len(changed)
-        )
+        numbers = await self._next_event_numbers(len(changed))
         rows = [
             {
                 "sequence": number,
@@ -308,7 +314,7 @@ class SqlEventTransaction:
             }
             for number, (name, view) in zip(numbers, changed, strict=True)
         ]
-        await insert_rows(self.connection, message_events, rows)
+        await insert_rows(self.connection, Rows(message_events, rows))
 
 
 class SqlEventLedger:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ledger import MessageState, MessageView, NewMessage
-from policycore.store.batch_values import insert_rows, one_of
+from policycore.store.batch_values import Rows, insert_rows, one_of
 from policycore.store.tables import messages
 
 
@@ -87,4 +87,4 @@ def new_message_row(message: NewMessage) -> dict[str, Any]:
 
 async def insert_messages(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:
     """Writes new outbound messages."""
-    await insert_rows(connection, messages, [new_message_row(message) for message in new])
+    await insert_rows(connection, Rows(messages, [new_message_row(message) for message in new]))

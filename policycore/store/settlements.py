@@ -1,6 +1,7 @@
 """Records what came of attempts, and gives back what messages held that were not sent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -11,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from policycore.event_ledger import Settlement
 from policycore.ledger import MessageState, MessageView
 from policycore.ports import AttemptOutcome, Outcome
-from policycore.store.batch_values import POSTGRESQL, one_of
-from policycore.store.decisions import add_quota
-from policycore.store.message_rows import read_views
+from policycore.store.batch_values import POSTGRESQL, insert_rows, one_of
+from policycore.store.decisions import quota_rows
+from policycore.store.message_rows import read_views, view_of_row
 from policycore.store.receipts import apply_receipts, take_early_receipts
 from policycore.store.tables import cool_downs, messages
 
@@ -49,7 +50,8 @@ async def settle(
     early = await take_early_receipts(connection, [pair for pair in accepted if pair[1]])
     if early:
         await apply_receipts(connection, early, now)
-    return await read_views(connection, list(by_id))
+        return await read_views(connection, list(by_id))
+    return {row.id: _changed(row, change) for row, change in zip(rows, changes, strict=True)}
 
 
 def _change(row: Row[Any], outcome: AttemptOutcome, now: datetime) -> dict[str, Any]:
@@ -76,6 +78,18 @@ def _change(row: Row[Any], outcome: AttemptOutcome, now: datetime) -> dict[str, 
         "b_error_code": outcome.code[:64] if refused else row.error_code,
         "b_error_text": outcome.explanation[:500] if refused else row.error_text,
     }
+
+
+def _changed(row: Row[Any], change: dict[str, Any]) -> MessageView:
+    """The message as it is once the change is written."""
+    return replace(
+        view_of_row(row),
+        state=MessageState(change["b_state"]),
+        external_message_id=change["b_external_id"] or "",
+        updated_at=change["b_updated_at"],
+        error_code=change["b_error_code"],
+        error_text=change["b_error_text"],
+    )
 
 
 @cache
@@ -112,7 +126,7 @@ async def _give_back(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> N
         for period in (row.reserved_day, row.reserved_month):
             if period:
                 quota[row.account_id, period] = quota.get((row.account_id, period), 0) - 1
-    await add_quota(connection, quota)
+    await insert_rows(connection, quota_rows(quota))
     cooling = [row.id for row in rows if row.cool_down_reserved]
     if cooling:
         await connection.execute(delete(cool_downs).where(cool_downs.c.message_id.in_(cooling)))

@@ -256,7 +256,7 @@ class BatchDecider:
             for period in (message.reserved_day, message.reserved_month):
                 key = (message.account_id, period or "")
                 writes.quota[key] = writes.quota.get(key, 0) + 1
-            _bind_conversation(draft, writes)
+            _bind_conversation(draft, found, writes)
         if command.key and draft.decision.action is not Action.BLOCK:
             binding = KeyBinding(
                 command.body_digest, draft.log_id, draft.message_id or None, int(draft.item.intent.event_type)
@@ -380,11 +380,13 @@ def _message_row(draft: Draft, now: datetime) -> NewMessage:
     )
 
 
-def _bind_conversation(draft: Draft, writes: DecisionWrites) -> None:
+def _bind_conversation(draft: Draft, found: Gathered, writes: DecisionWrites) -> None:
     intent = draft.item.intent
     if intent.integration_id and intent.conversation_id and draft.instance and draft.facts.person_id:
         key = (intent.integration_id, intent.conversation_id[:200])
-        writes.bindings[key] = (draft.instance.instance_id, draft.facts.person_id)
+        # A conversation that is bound to this very instance stays as it is; our own ids are bound by the window.
+        if found.bindings.get(key) != draft.instance.instance_id or key[1].startswith("cnv_"):
+            writes.bindings[key] = (draft.instance.instance_id, draft.facts.person_id)
 
 
 def _answer(draft: Draft, messages: dict[str, NewMessage], now: datetime) -> Decided:
