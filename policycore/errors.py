@@ -3,6 +3,7 @@
 PolicyCoreError
 ├── Unavailable        nothing was sent or lost; the caller may repeat the call
 │   ├── DatabaseUnavailable
+│   ├── Contended      another transaction was quicker
 │   └── Overloaded     more work waits than is accepted
 ├── Malformed          the call breaks the contract
 └── NotFound           what was asked for is not there, or not the caller's to see
@@ -32,6 +33,17 @@ class DatabaseUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The database cannot be reached; nothing was done.")
+
+
+class Contended(Unavailable):
+    """Another transaction was quicker: it wrote the same key, or the two waited for each other. Done again, at
+    once, the work sees what the other did.
+    """
+
+    reason = "CONTENDED"
+
+    def __init__(self) -> None:
+        super().__init__("Another transaction was quicker; nothing was done.", retry_after_seconds=0.1)
 
 
 class Overloaded(Unavailable):

@@ -131,8 +131,8 @@ async def _person(rows: RegistryRows, caller: Identity, wanted: NewPause) -> tup
     if wanted.person is not None:
         account = await find_account(rows, wanted.account_id, caller)
         person = check_person("person", wanted.person)
-        return await rows.persons.find_or_create(account.id, person), account.id
+        return await rows.persons.lock(await rows.persons.find_or_create(account.id, person)), account.id
     account_id = await rows.persons.account_of(wanted.scope_id)
     if account_id is None or not caller.may_act_for(account_id):
         raise NotFound(f"There is no person {wanted.scope_id[:64]!r}.")
-    return wanted.scope_id, account_id
+    return await rows.persons.lock(wanted.scope_id), account_id

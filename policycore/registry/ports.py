@@ -80,8 +80,11 @@ class Persons(Protocol):
     async def account_of(self, person_id: str) -> str | None:
         """Account that knows the person, if there is one."""
 
-    async def lock(self, person_id: str) -> None:
-        """Makes an opt-out and a reply to the same person take turns."""
+    async def lock(self, person_id: str) -> str:
+        """Makes an opt-out and a reply to the same person take turns.
+
+        Returns who that is once the lock is had: somebody else, if the two turned out to be one.
+        """
 
     async def identities(self, person_ids: Sequence[str]) -> Mapping[str, PersonKey]:
         """What is known of each person."""

@@ -52,8 +52,7 @@ class Suppressions:
         person = check_person("person", person)
         async with self._store.changing() as rows:
             await find_account(rows, account_id, caller)
-            person_id = await rows.persons.find_or_create(account_id, person)
-            await rows.persons.lock(person_id)
+            person_id = await rows.persons.lock(await rows.persons.find_or_create(account_id, person))
             row = await rows.persons.suppression(account_id, person_id)
             if row is None:
                 row = SuppressionRow(
@@ -93,7 +92,9 @@ class Suppressions:
                     )
                 row = await _lift(rows, caller, row, reason, evidence)
             view = (await _views(rows, [row]))[0]
-        self._guards.opt_out_lifted(row.person_id)
+            still_blocked = await rows.persons.suppression(row.account_id, row.person_id) is not None
+        if not still_blocked:
+            self._guards.opt_out_lifted(row.person_id)
         return view
 
     async def page(

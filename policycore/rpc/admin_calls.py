@@ -12,6 +12,7 @@ from policycore.errors import Malformed
 from policycore.registry.pages import PageRequest, page_request
 from policycore.rpc.failures import answering
 from policycore.rpc.times import to_datetime, to_timestamp
+from policycore.usecases.contention import giving_way
 
 Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
@@ -28,12 +29,14 @@ _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 def answered(
     method: Callable[[Servicer, Request, Any], Awaitable[Response]],
 ) -> Callable[[Servicer, Request, Any], Awaitable[Response]]:
-    """Wraps a unary method: whatever it raises becomes a status with google.rpc.ErrorInfo."""
+    """Wraps a unary method, which is one transaction: it gives way to others, and whatever it raises becomes a
+    status with google.rpc.ErrorInfo.
+    """
 
     @wraps(method)
     async def wrapped(servicer: Servicer, request: Request, context: Any) -> Response:
         async with answering(context):
-            return await method(servicer, request, context)
+            return await giving_way(lambda: method(servicer, request, context))
         raise AssertionError("answering always ends the call")
 
     return wrapped

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from policycore.errors import DatabaseUnavailable
+from policycore.errors import Contended, DatabaseUnavailable, Malformed
 from policycore.store.types import from_microseconds
 
 _POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -70,15 +70,45 @@ class Database:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Turns "the database did not answer" into `DatabaseUnavailable`; what a statement did wrong stays as it is."""
+    """Tells what a failed statement means to whoever asked for it.
+
+    `DatabaseUnavailable`: the database did not answer. `Contended`: another transaction was quicker. `Malformed`:
+    a value cannot be kept. What a statement did wrong by itself stays as it is.
+    """
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, OSError, TimeoutError) as error:
+    except (OperationalError, PoolTimeoutError, OSError, TimeoutError) as error:
         raise DatabaseUnavailable from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable from error
-        raise
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _meaning(error: DBAPIError) -> Exception | None:
+    """By PostgreSQL's error codes (https://www.postgresql.org/docs/16/errcodes-appendix.html)."""
+    if error.connection_invalidated:
+        return DatabaseUnavailable()
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    if code in _CONTENTION:
+        return Contended()
+    # The driver refuses by itself what does not fit a parameter's type, as a ValueError.
+    if code.startswith(_UNKEEPABLE) or isinstance(error.orig and error.orig.__cause__, ValueError):
+        return Malformed("request", "holds a value that cannot be kept.")
+    if code.startswith(_AWAY) or isinstance(error, InterfaceError):
+        return DatabaseUnavailable()
+    return None
+
+
+_CONTENTION = frozenset({"23505", "40001", "40P01"})
+"""Unique violation, serialization failure, deadlock."""
+
+_UNKEEPABLE = ("22",)
+"""Data exceptions: a text with NUL, a text that is too long, a number out of range."""
+
+_AWAY = ("08", "25006", "28", "3D", "53", "55P03", "57", "58")
+"""No connection, a server that only reads, no access, no resources, no lock in time, stopped, its disk."""
 
 
 def _utc_now() -> datetime:

@@ -27,19 +27,29 @@ Wanted = tuple[str, PersonRef]
 async def resolve_persons(
     connection: AsyncConnection, wanted: Sequence[Wanted], now: datetime
 ) -> dict[Wanted, KnownPerson]:
-    """The person of every (account id, ref). Several identities of one ref become one person's."""
+    """The person of every (account id, ref), locked. Several identities of one ref become one person's."""
     unique = list(dict.fromkeys(wanted))
     every = [(account, kind, value) for account, ref in unique for kind, value in ref.identities()]
-    found = await find_persons(connection, every)
-    missing = {_first(account, ref) for account, ref in unique if not _known(found, account, ref)}
+    first = [_first(account, ref) for account, ref in unique]
+    found = await _find_and_lock(connection, every)
+    missing = [identity for pair, identity in zip(unique, first, strict=True) if not _known(found, *pair)]
     if missing:
-        found.update(await create_persons(connection, missing, now))
+        await create_persons(connection, missing, now)
+        found = await _find_and_lock(connection, every)
     for account, ref in unique:
         if len(ref.identities()) > 1:
             await _join(connection, account, ref, found, now)
     owner = {pair: _known(found, *pair)[0] for pair in unique}
     known = await _read(connection, sorted(set(owner.values())))
     return {pair: known[person_id] for pair, person_id in owner.items()}
+
+
+async def _find_and_lock(connection: AsyncConnection, every: Sequence[Identity]) -> dict[Identity, str]:
+    """Whose identities these are, once all those persons are locked: until then another may join two of them."""
+    while True:
+        found = await find_persons(connection, every)
+        if not await lock_persons(connection, found.values()):
+            return found
 
 
 def _first(account: str, ref: PersonRef) -> Identity:
@@ -73,19 +83,19 @@ async def link_persons(
 ) -> None:
     """Makes everyone behind two refs one person; the one known before survives."""
     pairs = [(account, kind, value) for ref in (previous, current) for kind, value in ref.identities()]
-    found = await find_persons(connection, pairs)
-    ids = list(dict.fromkeys(found[pair] for pair in pairs if pair in found))
-    if not ids:
-        ids = list((await create_persons(connection, pairs[:1], now)).values())
-    for other in ids[1:]:
-        await join_persons(connection, ids[0], other)
+    found = await _find_and_lock(connection, pairs)
+    if pairs and not found:
+        await create_persons(connection, pairs[:1], now)
+        found = await _find_and_lock(connection, pairs)
+    survivor, *others = list(dict.fromkeys(found[pair] for pair in pairs if pair in found)) or [""]
+    for other in others:
+        await join_persons(connection, survivor, other)
     for _, kind, value in pairs:
         if (account, kind, value) not in found:
-            await add_identity(connection, account, kind, value, ids[0], now)
+            await add_identity(connection, account, kind, value, survivor, now)
 
 
 async def _read(connection: AsyncConnection, ids: list[str]) -> dict[str, KnownPerson]:
-    await lock_persons(connection, ids)
     refs = await identities_of(connection, ids)
     window_rows: dict[str, dict[str, WindowRow]] = {}
     for row in await connection.execute(select(windows).where(windows.c.person_id.in_(ids))):

@@ -6,18 +6,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, delete, func, select, update
+from sqlalchemy import Select, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes, new_id
 from policycore.store.batch_values import POSTGRESQL, one_of, one_of_rows, rows_parameter
+from policycore.store.config_reader import bump_version
 from policycore.store.tables import (
     clarifications,
     conversation_bindings,
     cool_downs,
     identities,
     messages,
+    outbox,
+    pauses,
     persons,
     suppressions,
     windows,
@@ -119,57 +122,96 @@ async def identities_of(connection: AsyncConnection, person_ids: Sequence[str]) 
     return found
 
 
-async def lock_persons(connection: AsyncConnection, person_ids: Iterable[str]) -> None:
-    """Locks persons' rows in one fixed order, so that an opt-out and a reply to the same person take turns."""
+async def lock_persons(connection: AsyncConnection, person_ids: Iterable[str]) -> dict[str, str]:
+    """Locks persons' rows in one fixed order, so that an opt-out and a reply to the same person take turns.
+
+    Returns, for those that were joined to somebody before the lock was had, who they are now: what is true of
+    them is written there. SQLite has one writer at a time, who sees every join.
+    """
     wanted = sorted(set(person_ids))
-    if not wanted or connection.dialect.name != "postgresql":
-        return
-    await connection.execute(_LOCK, {"ids": wanted})
+    if not wanted or connection.dialect.name != POSTGRESQL:
+        return {}
+    rows = await connection.execute(_LOCK, {"ids": wanted})
+    return {row.id: row.merged_into for row in rows if row.merged_into is not None}
 
 
 _LOCK = (
-    select(persons.c.id)
+    select(persons.c.id, persons.c.merged_into)
     .where(one_of(POSTGRESQL, persons.c.id, "ids"))
     .order_by(persons.c.id)
     .with_for_update()
 )
 
 
+async def lock_person(connection: AsyncConnection, person_id: str) -> str:
+    """Locks one person's row; returns the id of who that is once the lock is had."""
+    while person_id in (joined := await lock_persons(connection, [person_id])):
+        person_id = joined[person_id]
+    return person_id
+
+
 async def join_persons(connection: AsyncConnection, survivor: str, other: str) -> None:
-    """Makes `other` and `survivor` one: windows take the later time, suppressions their union, the rest moves
-    over.
+    """Makes `other` and `survivor`, both locked, one: windows take the later time, suppressions their union, the
+    rest moves over.
     """
-    await lock_persons(connection, [survivor, other])
+    await _join_windows(connection, survivor, other)
+    for table in (identities, windows, suppressions, messages, conversation_bindings):
+        await connection.execute(update(table).where(table.c.person_id == other).values(person_id=survivor))
+    waiting = (outbox.c.person_id == other, outbox.c.state == "pending")
+    await connection.execute(update(outbox).where(*waiting).values(person_id=survivor))
+    await _move_cool_downs(connection, survivor, other)
+    await _move_questions(connection, survivor, other)
+    paused = (pauses.c.scope == "person", pauses.c.scope_id == other)
+    moved = await connection.execute(update(pauses).where(*paused).values(scope_id=survivor))
+    if moved.rowcount:
+        await bump_version(connection)
+    await connection.execute(update(persons).where(persons.c.id == other).values(merged_into=survivor))
+
+
+async def _join_windows(connection: AsyncConnection, survivor: str, other: str) -> None:
+    """Of two windows at one instance the later one stays; the back end's word that one is closed counts for
+    both.
+    """
     kept = {
-        row.instance_id: row.last_inbound_at
+        row.instance_id: row
         for row in await connection.execute(select(windows).where(windows.c.person_id == survivor))
     }
     for row in (await connection.execute(select(windows).where(windows.c.person_id == other))).all():
-        here = (windows.c.instance_id == row.instance_id, windows.c.person_id == survivor)
-        if row.instance_id in kept:
-            await connection.execute(
-                delete(windows).where(windows.c.instance_id == row.instance_id, windows.c.person_id == other)
+        mine = kept.get(row.instance_id)
+        if mine is None:
+            continue
+        here = windows.c.instance_id == row.instance_id
+        await connection.execute(delete(windows).where(here, windows.c.person_id == other))
+        closings = [closed for closed in (mine.closed_by_backend_at, row.closed_by_backend_at) if closed]
+        await connection.execute(
+            update(windows)
+            .where(here, windows.c.person_id == survivor)
+            .values(
+                last_inbound_at=max(mine.last_inbound_at, row.last_inbound_at),
+                closed_by_backend_at=max(closings, default=None),
             )
-            if row.last_inbound_at > kept[row.instance_id]:
-                await connection.execute(
-                    update(windows).where(*here).values(last_inbound_at=row.last_inbound_at)
-                )
-    for table in (identities, windows, suppressions, messages, conversation_bindings):
-        await connection.execute(update(table).where(table.c.person_id == other).values(person_id=survivor))
-    await _move_cool_downs(connection, survivor, other)
+        )
+
+
+async def _move_questions(connection: AsyncConnection, survivor: str, other: str) -> None:
+    """Whoever was asked back stays asked, under whichever name."""
+    rows = (await connection.execute(select(clarifications).where(clarifications.c.person_id == other))).all()
     await connection.execute(delete(clarifications).where(clarifications.c.person_id == other))
-    await connection.execute(update(persons).where(persons.c.id == other).values(merged_into=survivor))
+    for row in rows:
+        moved = upsert(connection, clarifications).values({**row._mapping, "person_id": survivor})
+        await connection.execute(moved.on_conflict_do_nothing())
 
 
 async def _move_cool_downs(connection: AsyncConnection, survivor: str, other: str) -> None:
     rows = (await connection.execute(select(cool_downs).where(cool_downs.c.person_id == other))).all()
     await connection.execute(delete(cool_downs).where(cool_downs.c.person_id == other))
     for row in rows:
-        insert = upsert(connection, cool_downs).values({**row._mapping, "person_id": survivor})
-        later = func.greatest if connection.dialect.name == "postgresql" else func.max
+        moved = upsert(connection, cool_downs).values({**row._mapping, "person_id": survivor})
         await connection.execute(
-            insert.on_conflict_do_update(
+            moved.on_conflict_do_update(
                 index_elements=["integration_id", "event_type", "person_id"],
-                set_={"until": later(cool_downs.c.until, insert.excluded.until)},
+                # With the message that holds it: only that one gives it back.
+                set_={"until": moved.excluded.until, "message_id": moved.excluded.message_id},
+                where=cool_downs.c.until < moved.excluded.until,
             )
         )

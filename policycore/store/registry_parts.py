@@ -15,7 +15,7 @@ from policycore.store.persons import (
     find_or_create_person,
     find_persons,
     identities_of,
-    lock_persons,
+    lock_person,
 )
 from policycore.store.registry_tables import row_of
 from policycore.store.tables import (
@@ -157,9 +157,9 @@ class SqlPersons:
         query = select(persons.c.account_id).where(persons.c.id == person_id, persons.c.merged_into.is_(None))
         return (await self._connection.execute(query)).scalar_one_or_none()
 
-    async def lock(self, person_id: str) -> None:
-        """Makes an opt-out and a reply to the same person take turns."""
-        await lock_persons(self._connection, [person_id])
+    async def lock(self, person_id: str) -> str:
+        """Makes an opt-out and a reply to the same person take turns; returns who that is by then."""
+        return await lock_person(self._connection, person_id)
 
     async def identities(self, person_ids: Sequence[str]) -> Mapping[str, PersonKey]:
         """What is known of each person."""

@@ -1,7 +1,8 @@
 """Group commit: what waits together is done together, without ever waiting for company.
 
 While one batch is being worked on, newcomers gather; they are the next batch. One failing item does not fail
-its neighbours: a batch that raises is done again item by item.
+its neighbours: a batch that raises is done again item by item. What is away is away for all of them: then nobody
+waits for his neighbours to find that out.
 """
 
 import asyncio
@@ -9,7 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from policycore.errors import Overloaded
+from policycore.errors import Contended, Overloaded, Unavailable
+from policycore.usecases.contention import giving_way
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -67,15 +69,29 @@ class GroupCommit(Generic[Item, Answer]):
         try:
             answers = await self._do_batch([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - it is handed to whoever asked
-            if len(batch) == 1:
-                _fail(batch[0][1], error)
+            contended = isinstance(error, Contended)
+            if not contended and (len(batch) == 1 or isinstance(error, Unavailable)):
+                _fail(batch, error)
                 return
             for entry in batch:
-                await self._commit([entry])
+                await self._commit_alone(entry)
             return
+        except BaseException:
+            _fail(batch, Unavailable("The work was broken off; it is not known how far it came."))
+            raise
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
+
+    async def _commit_alone(self, entry: tuple[Item, asyncio.Future[Answer]]) -> None:
+        item, future = entry
+        try:
+            [answer] = await giving_way(lambda: self._do_batch([item]))
+        except Exception as error:  # noqa: BLE001 - it is handed to whoever asked
+            _fail([entry], error)
+            return
+        if not future.done():
+            future.set_result(answer)
 
     async def drain(self) -> None:
         """Returns when nothing waits and nothing is under way."""
@@ -83,6 +99,7 @@ class GroupCommit(Generic[Item, Answer]):
             await asyncio.wait([self._worker])
 
 
-def _fail(future: "asyncio.Future[Answer]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _fail(batch: "list[tuple[Item, asyncio.Future[Answer]]]", error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

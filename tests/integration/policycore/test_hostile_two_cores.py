@@ -4,13 +4,14 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from policycore.inbound import IdentityLink, InboundEvent, Message, PersonRef, Receipt, ReceiptKind
+from policycore.inbound import InboundEvent, Message, PersonRef, Receipt, ReceiptKind
 from policycore.ledger import MessageState
 from policycore.model import Action, EventType
 from policycore.ports import AttemptOutcome, OutboundMessage, Outcome
@@ -18,6 +19,7 @@ from policycore.reasons import ReasonCode
 from policycore.registry.rights import admin_identity
 from policycore.registry.rows import PersonKey
 from policycore.registry.suppressions import Suppressions
+from policycore.store import persons as persons_store
 from policycore.store import tables
 from policycore.store.engine import open_database
 from policycore.store.registry_store import SqlRegistryStore
@@ -112,7 +114,7 @@ async def test_one_key_on_two_cores_sends_once_and_both_callers_are_answered(pai
 
 
 async def test_one_key_of_an_event_that_sends_nothing_binds_once(pair: Pair) -> None:
-    one, two = pair
+    one, _two = pair
     for number in range(15):
         answers = await asyncio.gather(
             *(core.reply("", event_type=EventType.TEST, key=f"t-{number}", body_digest=b"b") for core in pair)
@@ -147,7 +149,7 @@ async def test_one_signature_on_two_cores_is_accepted_once(pair: Pair) -> None:
 
 
 async def test_the_last_units_of_quota_are_given_out_once(pair: Pair) -> None:
-    one, two = pair
+    one, _two = pair
     limits = {"plan": 4, "daily_limit": 7, "monthly_limit": 50}
     await one.change(update(tables.accounts).values(**limits))
     phones = [f"+96650000001{digit}" for digit in range(6)]
@@ -174,20 +176,23 @@ def joining(phone: str, lid: str, key: str, when: datetime) -> InboundEvent:
     return InboundEvent(key, Message(f"x-{key}", 1, "Hi"), PersonRef(phone, lid), provider_time=when)
 
 
-def before_lock(monkeypatch: pytest.MonkeyPatch, place: str, act: Any) -> None:
-    """Runs `act` once, just before the first lock that `place` takes."""
-    import importlib
-
-    module = importlib.import_module(place)
-    real = module.lock_persons
+def before_lock(monkeypatch: pytest.MonkeyPatch, core: CoreParts, act: Any) -> None:
+    """Runs `act` once, just before the first statement of this core that locks persons is sent."""
     waiting = [act]
+    real = AsyncConnection.execute
 
-    async def lock(connection: Any, person_ids: Any) -> Any:
-        if waiting:
+    async def execute(self: AsyncConnection, statement: Any, *more: Any, **named: Any) -> Any:
+        locks = waiting and self.engine is core.database.engine and _locks_persons(statement)
+        if locks:
             await waiting.pop()()
-        return await real(connection, person_ids)
+        return await real(self, statement, *more, **named)
 
-    monkeypatch.setattr(module, "lock_persons", lock)
+    monkeypatch.setattr(AsyncConnection, "execute", execute)
+
+
+def _locks_persons(statement: Any) -> bool:
+    written = str(statement)
+    return "FOR UPDATE" in written and "persons" in written
 
 
 async def test_an_opt_out_that_races_a_join_still_blocks(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +204,7 @@ async def test_an_opt_out_that_races_a_join_still_blocks(pair: Pair, monkeypatch
     async def join() -> None:
         await two.record(joining(phone, lid, "c", two.clock()))
 
-    before_lock(monkeypatch, "policycore.store.person_resolution", join)
+    before_lock(monkeypatch, one, join)
     await one.inbound("STOP", person=PersonRef(lid=lid), event_key="d")
     for core in pair:
         answer = await core.reply(phone_text=phone)
@@ -218,27 +223,26 @@ async def test_an_administrators_entry_that_races_a_join_still_blocks(
     async def join() -> None:
         await two.record(joining(phone, lid, "c", two.clock()))
 
-    before_lock(monkeypatch, "policycore.store.registry_parts", join)
+    before_lock(monkeypatch, one, join)
     await registry.create(admin_identity(), "acc_1", PersonKey("", lid, ""), "administrator", "asked by mail")
     answer = await two.reply(phone_text=phone)
     assert answer.decision.reason is ReasonCode.RECIPIENT_SUPPRESSED
 
 
-async def test_a_reply_that_races_a_join_is_not_told_that_nobody_wrote(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_that_races_a_join_is_not_told_that_nobody_wrote(pair: Pair) -> None:
     one, two = pair
     phone, lid = "+966500000009", "999"
     await one.inbound("Hello", person=PersonRef(lid=lid), event_key="b")
     await one.inbound("Hello", phone=phone, event_key="a")
-
-    async def join() -> None:
-        link = IdentityLink(PersonRef(lid=lid), PersonRef(phone))
-        await two.record(InboundEvent("link", link, provider_time=two.clock()))
-
-    before_lock(monkeypatch, "policycore.store.decisions", join)
-    answer = await one.reply(phone_text=phone, timeout=2.0)
-    assert answer.decision.reason is ReasonCode.ALLOWED
+    async with two.database.transaction() as connection:
+        rows = await connection.execute(text("SELECT kind, person_id FROM identities FOR UPDATE"))
+        person = {row.kind: row.person_id for row in rows}
+        await persons_store.lock_persons(connection, person.values())
+        reply = asyncio.create_task(one.reply(phone_text=phone, timeout=2.0))
+        await asyncio.sleep(0.3)
+        assert not reply.done()
+        await persons_store.join_persons(connection, person["lid"], person["phone"])
+    assert (await reply).decision.reason is ReasonCode.ALLOWED
 
 
 # --- everything at once -------------------------------------------------------------------------------------
@@ -326,7 +330,7 @@ def mixed_outcomes(source: random.Random, numbers: Any) -> Any:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_storm_on_two_cores_ends_without_errors_and_with_right_sums(pair: Pair, seed: int) -> None:
-    one, two = pair
+    one, _two = pair
     limits = {"plan": 4, "daily_limit": 10_000, "monthly_limit": 10_000}
     await one.change(update(tables.accounts).values(**limits))
     storm = Storm(pair, seed)
