@@ -154,8 +154,10 @@ def _ids_answered(run: Run, result: Result) -> dict[str, str]:
             body = json.loads(answer.body)
         except ValueError:
             body = None
-        good = answer.status == 200 and isinstance(body, dict)
-        if good and body["success"] is True and body["status"] == "sent" and body["external_message_id"]:
+        if not isinstance(body, dict):
+            body = {}
+        sent = answer.status == 200 and body.get("success") is True and body.get("status") == "sent"
+        if sent and body.get("external_message_id"):
             ids[answer.token] = body["external_message_id"]
         else:
             result.wrong(f"{answer.token}: {answer.status} {answer.body[:200]!r}")
