@@ -3,6 +3,7 @@
 EdgeError
 ├── SettingsError               a HUBGATE_* variable has a value the edge cannot start with
 ├── BodyTooLargeError           a request body passed its limit while it was read
+├── NoRoomError                 too many bytes of large bodies are held already
 ├── BodyIncompleteError         a request body did not arrive whole, or not in time
 ├── InvalidJsonError            a body is not the strict JSON object the edge accepts
 └── CoreError                   the policy core gave no answer to use
@@ -25,6 +26,10 @@ class SettingsError(EdgeError):
 
 class BodyTooLargeError(EdgeError):
     """A request body is larger than its route takes."""
+
+
+class NoRoomError(EdgeError):
+    """Too many bytes of large bodies are held at once, of this owner or of all."""
 
 
 class BodyIncompleteError(EdgeError):

@@ -78,11 +78,14 @@ class HttpRequest:
             return "transfer-encoding" in self.headers
         return length > KEEP_OPEN_LIMIT
 
-    async def body(self, limit: int, timeout_seconds: float) -> bytes:
+    async def body(
+        self, limit: int, timeout_seconds: float, take: Callable[[int], None] | None = None
+    ) -> bytes:
         """Reads the body, holding at most `limit` bytes, whatever Content-Length says.
 
         Raises BodyTooLargeError as soon as the limit is passed, BodyIncompleteError if the caller hangs up
-        or takes longer than `timeout_seconds` for the whole.
+        or takes longer than `timeout_seconds` for the whole. `take` is told of each piece before it is kept,
+        and stops the reading by raising.
         """
         declared = self.declared_length()
         if declared is not None and declared > limit:
@@ -92,11 +95,11 @@ class HttpRequest:
             raise BodyTooLargeError
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._read(limit)
+                return await self._read(limit, take)
         except TimeoutError as error:
             raise BodyIncompleteError("The body did not arrive in time.") from error
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, take: Callable[[int], None] | None) -> bytes:
         chunks: list[bytes] = []
         total = 0
         while True:
@@ -110,6 +113,8 @@ class HttpRequest:
                 if message.get("more_body", False):
                     await self._discard(DISCARD_LIMIT)
                 raise BodyTooLargeError
+            if take is not None:
+                take(len(chunk))
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,8 +1,8 @@
 """What the edge turned away, and which credentials were used: counted here, told to the policy core every
 second.
 
-Counting never waits and never grows without bound: past the limit, new kinds of refusal are counted
-together.
+Counting never waits and never grows without bound: past the limits of a minute, new kinds of refusal are counted
+together, so that a stranger who makes up ids or sources fills neither the memory here nor the log there.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ import structlog
 from edge.errors import CoreError
 
 KIND_LIMIT: Final = 10_000
+"""Kinds of refusal in one minute that are told apart."""
+STRANGER_LIMIT: Final = 200
+"""Kinds in one minute whose target is made up; without their own limit they would hide the others."""
 TARGET_LIMIT: Final = 64
 FLUSH_SECONDS: Final = 1.0
 
@@ -41,15 +44,30 @@ class RefusalReport:
 class RefusalLog:
     """Counts refusals and uses until the reporter takes them."""
 
-    def __init__(self, kind_limit: int = KIND_LIMIT) -> None:
+    def __init__(self, kind_limit: int = KIND_LIMIT, stranger_limit: int = STRANGER_LIMIT) -> None:
         self._kind_limit = kind_limit
+        self._stranger_limit = stranger_limit
+        self._minute = 0
+        self._known: set[RefusalKind] = set()
+        self._strangers: set[RefusalKind] = set()
         self._counts: dict[RefusalKind, int] = {}
         self._uses: dict[str, float] = {}
 
     def refused(self, surface: str, target: str, reason: str, source: str, now: float) -> None:
         """Counts one refusal. `target` is what the caller wrote; `now` in Unix seconds."""
-        kind = RefusalKind(int(now) // 60 * 60, surface, _storable(target), reason, source)
-        self._count(kind, 1)
+        minute = int(now) // 60 * 60
+        kind = RefusalKind(minute, surface, _storable(target), reason, source)
+        # Made in any case, so that a full log answers in the same time as an empty one.
+        together = RefusalKind(minute, surface, "", reason, "")
+        if minute != self._minute:
+            self._minute = minute
+            self._known, self._strangers = set(), set()
+        made_up = reason.startswith("unknown_")
+        named = self._strangers if made_up else self._known
+        fits = kind in named or len(named) < (self._stranger_limit if made_up else self._kind_limit)
+        if fits:
+            named.add(kind)
+        self._count(kind if fits else together, 1)
 
     def used(self, credential_id: str, now: float) -> None:
         """Marks a secret or key as used."""

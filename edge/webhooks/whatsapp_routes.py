@@ -11,7 +11,8 @@ import structlog
 
 from edge import answers, public_codes
 from edge.answers import HttpAnswer
-from edge.errors import BodyIncompleteError, BodyTooLargeError
+from edge.body_room import BodyClaim, BodyRoom
+from edge.errors import BodyIncompleteError, BodyTooLargeError, NoRoomError
 from edge.gate import Gate
 from edge.http import HttpRequest, closing
 from edge.model import InstanceKey, Recorded
@@ -44,9 +45,11 @@ class RecordsDeliveries(Protocol):
 class WhatsappWebhook:
     """`POST` and `GET /webhooks/whatsapp/{backend}/{instance_id}`."""
 
-    def __init__(self, gate: Gate, core: RecordsDeliveries) -> None:
+    def __init__(self, gate: Gate, core: RecordsDeliveries, room: BodyRoom | None = None) -> None:
         self._gate = gate
         self._core = core
+        self._room = room or BodyRoom()
+        self._large_parse = asyncio.Lock()
         self._logger = structlog.get_logger("edge.whatsapp_webhook")
 
     async def post(self, request: HttpRequest) -> HttpAnswer:
@@ -61,11 +64,17 @@ class WhatsappWebhook:
             return self._turn_away(request, "no_webhook_secret", public_codes.INVALID_WHATSAPP_WEBHOOK)
         if not self._may_send_body(instance, request.headers):
             return self._turn_away(request, "missing_proof", public_codes.INVALID_WHATSAPP_WEBHOOK)
+        with self._room.claim(instance.instance_id) as claim:
+            return await self._take(request, instance, claim, received_at)
+
+    async def _take(
+        self, request: HttpRequest, instance: InstanceKey, claim: BodyClaim, received_at: datetime
+    ) -> HttpAnswer:
         try:
-            raw = await request.body(BODY_LIMIT, BODY_SECONDS)
+            raw = await request.body(BODY_LIMIT, BODY_SECONDS, claim.take)
         except BodyTooLargeError:
             return closing(answers.error(public_codes.PAYLOAD_TOO_LARGE))
-        except BodyIncompleteError:
+        except (BodyIncompleteError, NoRoomError):
             # Perhaps the network's fault: an answer in the 500s makes the back end deliver again.
             return closing(answers.unavailable())
         if not self._proven(instance, request.headers, raw):
@@ -138,7 +147,9 @@ class WhatsappWebhook:
     async def _parse(self, instance: InstanceKey, raw: bytes) -> Delivery:
         if len(raw) <= INLINE_LIMIT:
             return parse(instance.backend, raw, instance.external_name)
-        return await asyncio.to_thread(parse, instance.backend, raw, instance.external_name)
+        # One at a time: what is read from sixteen megabytes can be ten times as large, and threads share one core.
+        async with self._large_parse:
+            return await asyncio.to_thread(parse, instance.backend, raw, instance.external_name)
 
     def _turn_away(self, request: HttpRequest, reason: str, public: PublicCode) -> HttpAnswer:
         self._gate.refused(SURFACE, request.params["instance_id"], reason, request)

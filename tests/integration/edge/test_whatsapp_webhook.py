@@ -1,5 +1,6 @@
 """WhatsApp webhooks over HTTP: proof, size, commit before the acknowledgement."""
 
+import asyncio
 import hmac
 import json
 from hashlib import sha256, sha512
@@ -184,3 +185,42 @@ async def test_the_cloud_apis_handshake(edge: Edge) -> None:
     assert (await edge.client.get(path)).status_code == 403
     other = "/webhooks/whatsapp/waha/ins_waha"
     assert (await edge.client.get(other, params=query)).status_code == 403
+
+
+async def test_bodies_that_are_held_up_bound_each_other_and_nobody_else(edge: Edge) -> None:
+    # Sixteen megabytes each, unproven, and their last byte never comes.
+    size = 16 * 1024 * 1024
+    head = (
+        "POST /webhooks/whatsapp/cloud_api/ins_cloud_api HTTP/1.1\r\nHost: e\r\n"
+        f"X-Hub-Signature-256: sha256={'0' * 64}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    opened = [await asyncio.open_connection("127.0.0.1", edge.port) for _ in range(6)]
+    sending = [
+        asyncio.create_task(_send_and_wait(*pair, head.encode() + b"x" * (size - 1))) for pair in opened
+    ]
+    done, pending = await asyncio.wait(sending, timeout=4)
+    # Four fit. The others are told to come again, or see the connection end while they are still sending.
+    assert len(done) >= 2
+    assert {task.result() for task in done} <= {b"HTTP/1.1 503", b""}
+    assert pending
+    ordinary = await edge.client.post(
+        "/webhooks/whatsapp/sandbox/ins_sandbox",
+        content=b'{"from":"+966501112233","text":"hi"}',
+        headers={"X-Webhook-Token": "hook"},
+    )
+    assert ordinary.status_code == 200
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for _, writer in opened:
+        writer.close()
+
+
+async def _send_and_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> bytes:
+    """The beginning of what comes back."""
+    try:
+        writer.write(raw)
+        await writer.drain()
+        return (await reader.read(64))[:12]
+    except ConnectionError:
+        return b""

@@ -39,6 +39,31 @@ def test_past_the_limit_refusals_are_counted_together() -> None:
     assert report.counts[RefusalKind(MINUTE, "threecx_webhook", "", "unknown_integration", "")] == 8
 
 
+def test_made_up_ids_fill_a_minute_neither_at_once_nor_bit_by_bit() -> None:
+    log = RefusalLog(stranger_limit=3)
+    rows: set[RefusalKind] = set()
+    for number in range(50):
+        log.refused("threecx_webhook", f"int_{number}", "unknown_integration", "192.0.2.1", NOW)
+        report = log.take()  # as every second, so that no second's bound is ever reached
+        assert report is not None
+        rows |= report.counts.keys()
+    assert len(rows) == 4
+    log.refused("threecx_webhook", "int_50", "unknown_integration", "192.0.2.1", NOW + 60)
+    report = log.take()
+    assert report is not None
+    assert {kind.target for kind in report.counts} == {"int_50"}
+
+
+def test_made_up_ids_do_not_hide_what_happens_to_a_real_one() -> None:
+    log = RefusalLog(stranger_limit=3)
+    for number in range(50):
+        log.refused("threecx_webhook", f"made_up_{number}", "unknown_integration", "192.0.2.1", NOW)
+    log.refused("threecx_webhook", "int_1", "wrong_secret", "192.0.2.1", NOW)
+    report = log.take()
+    assert report is not None
+    assert RefusalKind(MINUTE, "threecx_webhook", "int_1", "wrong_secret", "192.0.2.1") in report.counts
+
+
 def test_uses_keep_the_latest_time_and_a_bound() -> None:
     log = RefusalLog(kind_limit=2)
     for number in range(5):
