@@ -24,6 +24,8 @@ DRAINING = "sender_draining"
 _SENDERS_OWN_TROUBLE = frozenset({DRAINING, "sender_overloaded", "guard_silent"})
 """Codes of attempts that a sender did not make because of itself, not of the message: another one may."""
 
+_LATE_RECEIPTS = frozenset({"sent", "delivered", "read", "failed"})
+_LONGEST_EXPLANATION = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -55,6 +57,11 @@ def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1_000_000_000
 
 
+def _text(written: str, longest: int) -> str:
+    """What a back end wrote, as it can be kept: PostgreSQL takes no NUL, and columns have lengths."""
+    return written.replace("\x00", "")[:longest]
+
+
 def connection_to(instance: InstanceConfig) -> pb.InstanceConnection:
     """How an instance is reached."""
     return pb.InstanceConnection(
@@ -84,14 +91,15 @@ def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
     outcome = _OUTCOMES.get(int(response.outcome))
     return AttemptOutcome(
         outcome=Outcome.UNKNOWN if outcome is None else outcome,
-        code=response.code if outcome is not None else "sender_answer_not_understood",
-        explanation=response.explanation,
-        external_message_id=response.external_message_id,
+        code=_text(response.code, 64) if outcome is not None else "sender_answer_not_understood",
+        explanation=_text(response.explanation, _LONGEST_EXPLANATION),
+        external_message_id=_text(response.external_message_id, 300),
         consequence=_CONSEQUENCES.get(int(response.consequence), Consequence.NONE),
         retry_after_seconds=_seconds(response.retry_after) if response.HasField("retry_after") else None,
         receipts=tuple(
-            LateReceipt(receipt.kind, _seconds(receipt.after), receipt.error_code)
+            LateReceipt(receipt.kind, _seconds(receipt.after), _text(receipt.error_code, 64))
             for receipt in response.receipts
+            if receipt.kind in _LATE_RECEIPTS
         ),
         handed_over=outcome is not Outcome.NOT_ATTEMPTED or response.code not in _SENDERS_OWN_TROUBLE,
     )
@@ -117,7 +125,7 @@ def post_result_from(response: pb.PostEventResponse) -> PostResult:
         outcome=_POST_OUTCOMES.get(int(response.outcome), PostOutcome.RETRY),
         http_status=response.http_status,
         retry_after_seconds=_seconds(response.retry_after) if response.HasField("retry_after") else None,
-        explanation=response.explanation,
+        explanation=_text(response.explanation, _LONGEST_EXPLANATION),
     )
 
 

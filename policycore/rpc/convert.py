@@ -11,7 +11,7 @@ from policycore.phone import mask_phone
 from policycore.reasons import Verdict
 from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import Snapshot
-from policycore.rpc.times import to_datetime, to_duration, to_timestamp
+from policycore.rpc.times import nearest_datetime, to_duration, to_timestamp
 from policycore.usecases.command import Decided, SubmitCommand
 
 _MAX_KEY_CHARACTERS = 200
@@ -186,7 +186,7 @@ def _clean(text: str) -> str:
 
 
 def _command(request: policy_service_pb2.SubmitRequest, intent: Intent, scope: str) -> SubmitCommand:
-    key = request.idempotency_key or (f"request:{request.request_id}" if request.request_id else "")
+    key = _clean(request.idempotency_key or (f"request:{request.request_id}" if request.request_id else ""))
     if len(key) > _MAX_KEY_CHARACTERS:
         raise Malformed("idempotency_key", f"has at most {_MAX_KEY_CHARACTERS} characters.")
     claimed = request.HasField("signature")
@@ -196,7 +196,7 @@ def _command(request: policy_service_pb2.SubmitRequest, intent: Intent, scope: s
         key=key,
         body_digest=(request.body_digest or _digest(request)) if key else b"",
         claim=request.signature.digest if claimed else b"",
-        claim_expires_at=to_datetime(request.signature.expires_at) if claimed else None,
+        claim_expires_at=nearest_datetime(request.signature.expires_at) if claimed else None,
         validate_only=request.validate_only,
     )
 

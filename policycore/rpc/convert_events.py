@@ -1,5 +1,7 @@
 """Inbound events: wire -> model."""
 
+import structlog
+
 from hubgate.policy.v1 import events_pb2, policy_service_pb2
 from policycore.errors import Malformed
 from policycore.inbound import (
@@ -15,13 +17,19 @@ from policycore.inbound import (
     Receipt,
     ReceiptKind,
 )
-from policycore.inbound import Message as InboundMessage
-from policycore.rpc.times import to_datetime
+from policycore.inbound import Report as ReportOfEvent
+from policycore.rpc.times import nearest_datetime
 from policycore.usecases.record_events import Report
+
+_log = structlog.get_logger(__name__)
 
 MAX_EVENTS = 1_000
 _MAX_KEY = 200
 _MAX_TEXT = 65_536
+_CHATS = {0: ChatKind.DIRECT, **{int(kind): kind for kind in ChatKind}}
+"""A chat of an unknown kind opens no window."""
+
+_RECEIPTS = frozenset(int(kind) for kind in ReceiptKind)
 _STATES = {
     events_pb2.INSTANCE_STATE_OPEN: "open",
     events_pb2.INSTANCE_STATE_CONNECTING: "connecting",
@@ -30,40 +38,55 @@ _STATES = {
 
 
 def report_from_wire(request: policy_service_pb2.RecordEventsRequest) -> Report:
-    """One delivery. Raises Malformed for what no edge would send."""
+    """One delivery. Raises Malformed for what no edge would send.
+
+    An event of a kind that this version does not know is left out and logged: it must not hold up those beside it.
+    """
     if len(request.events) > MAX_EVENTS:
         raise Malformed(
             "events", f"holds {len(request.events)} events; at most {MAX_EVENTS} are taken at once."
         )
     if not request.HasField("received_at"):
         raise Malformed("received_at", "is required.")
+    events = [event for wire in request.events if (event := _event(wire)) is not None]
+    if len(events) < len(request.events):
+        unknown = len(request.events) - len(events)
+        _log.warning("events.unknown_kind", instance_id=request.instance_id, events=unknown)
     return Report(
         instance_id=request.instance_id,
-        events=tuple(_event(wire) for wire in request.events),
-        received_at=to_datetime(request.received_at),
+        events=tuple(events),
+        received_at=nearest_datetime(request.received_at),
     )
 
 
 def person_from_wire(wire: events_pb2.PersonRef) -> PersonRef:
     """A person's identities, each bounded by the length it can have."""
-    return PersonRef(wire.phone[:32], wire.lid[:64], wire.business_scoped_id[:160])
+    return PersonRef(_text(wire.phone, 32), _text(wire.lid, 64), _text(wire.business_scoped_id, 160))
 
 
-def _event(wire: events_pb2.InboundEvent) -> InboundEvent:
-    if not wire.event_key or len(wire.event_key) > _MAX_KEY:
+def _text(written: str, longest: int) -> str:
+    """Text without NUL, which PostgreSQL cannot keep, cut to a length."""
+    return written[:longest].replace("\x00", "")
+
+
+def _event(wire: events_pb2.InboundEvent) -> InboundEvent | None:
+    key = wire.event_key.replace("\x00", "")
+    if not key or len(key) > _MAX_KEY:
         raise Malformed("events.event_key", f"must have 1 to {_MAX_KEY} characters.")
+    report = _report(wire)
+    if report is None:
+        return None
     return InboundEvent(
-        event_key=wire.event_key,
-        report=_report(wire),
+        event_key=key,
+        report=report,
         person=person_from_wire(wire.person),
-        chat=ChatKind(wire.chat) if wire.chat else ChatKind.DIRECT,
-        provider_time=to_datetime(wire.provider_time) if wire.HasField("provider_time") else None,
+        chat=_CHATS.get(wire.chat, ChatKind.BROADCAST),
+        provider_time=nearest_datetime(wire.provider_time) if wire.HasField("provider_time") else None,
     )
 
 
-def _report(
-    wire: events_pb2.InboundEvent,
-) -> Message | Receipt | InstanceStateChange | MarketingPreference | IdentityLink | MessageChange:
+def _report(wire: events_pb2.InboundEvent) -> ReportOfEvent | None:
+    """What is reported; None if this version does not know what that is."""
     match wire.WhichOneof("event"):
         case "message":
             return _message(wire.message)
@@ -73,8 +96,8 @@ def _report(
             change = wire.instance_state
             return InstanceStateChange(
                 state=_STATES.get(change.state, "connecting"),
-                reason=change.reason[:64],
-                replies_only_until=to_datetime(change.replies_only_until)
+                reason=_text(change.reason, 64),
+                replies_only_until=nearest_datetime(change.replies_only_until)
                 if change.HasField("replies_only_until")
                 else None,
             )
@@ -86,38 +109,38 @@ def _report(
         case "change":
             return MessageChange(
                 kind=int(wire.change.kind),
-                target_external_message_id=wire.change.target_external_message_id[:300],
-                text=wire.change.text[:_MAX_TEXT],
+                target_external_message_id=_text(wire.change.target_external_message_id, 300),
+                text=_text(wire.change.text, _MAX_TEXT),
                 from_business=wire.change.from_business,
             )
         case _:
-            raise Malformed("events.event", "is of a kind this version does not know.")
+            return None
 
 
-def _message(wire: events_pb2.InboundMessage) -> InboundMessage:
-    return InboundMessage(
-        external_message_id=wire.external_message_id[:300],
+def _message(wire: events_pb2.InboundMessage) -> Message:
+    return Message(
+        external_message_id=_text(wire.external_message_id, 300),
         kind=int(wire.kind),
-        text=wire.text[:_MAX_TEXT].replace("\x00", ""),
+        text=_text(wire.text, _MAX_TEXT),
         media=tuple(
             MediaItem(item.url, item.external_id, item.mime_type, item.file_name, item.sha256)
             for item in wire.media
         ),
-        contact_name=wire.contact_name[:200].replace("\x00", ""),
+        contact_name=_text(wire.contact_name, 200),
         from_business=wire.from_business,
-        quoted_external_message_id=wire.quoted_external_message_id[:300],
+        quoted_external_message_id=_text(wire.quoted_external_message_id, 300),
         is_button_reply=wire.is_button_reply,
     )
 
 
-def _receipt(wire: events_pb2.Receipt) -> Receipt:
-    if not wire.kind:
-        raise Malformed("events.receipt.kind", "is required.")
+def _receipt(wire: events_pb2.Receipt) -> Receipt | None:
+    if wire.kind not in _RECEIPTS:
+        return None
     return Receipt(
-        external_message_id=wire.external_message_id[:300],
+        external_message_id=_text(wire.external_message_id, 300),
         kind=ReceiptKind(wire.kind),
-        error_code=wire.error_code,
-        error_text=wire.error_text.replace("\x00", ""),
-        correlation_id=wire.correlation_id,
-        text=wire.text,
+        error_code=_text(wire.error_code, 64),
+        error_text=_text(wire.error_text, 500),
+        correlation_id=_text(wire.correlation_id, 64),
+        text=_text(wire.text, _MAX_TEXT),
     )

@@ -23,7 +23,7 @@ from policycore.rpc.credentials import credentials_to_wire
 from policycore.rpc.failures import answering
 from policycore.rpc.identity import current_identity
 from policycore.rpc.submit_stream import serve_items
-from policycore.rpc.times import to_datetime, to_duration
+from policycore.rpc.times import nearest_datetime, to_duration
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter
 
@@ -101,7 +101,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 request.integration_id,
                 integration.requests_per_minute,
                 request.signature.digest if claimed else b"",
-                to_datetime(request.signature.expires_at) if claimed else None,
+                nearest_datetime(request.signature.expires_at) if claimed else None,
             )
             answer = pb.AdmitRequestResponse(reason=reason.value)  # type: ignore[arg-type]
             if wait > 0:
@@ -131,7 +131,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         """What could not be read of a delivery is told twice: in words in the log, as a count to administrators."""
         elements = list(request.unparsed)[:_UNPARSED_SHOWN]
         _log.warning("events.unparsed", instance_id=request.instance_id, elements=elements)
-        minute = to_datetime(request.received_at).replace(second=0, microsecond=0)
+        minute = nearest_datetime(request.received_at).replace(second=0, microsecond=0)
         count = RefusalCount(
             minute, "whatsapp_webhook", request.instance_id, "unparsed_element", "", len(request.unparsed)
         )
@@ -217,7 +217,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         async with answering(context):
             counts = [
                 RefusalCount(
-                    minute=to_datetime(each.minute),
+                    minute=nearest_datetime(each.minute),
                     surface=each.surface[:32],
                     target=each.target[:64].replace("\x00", ""),
                     reason=each.reason[:64],
@@ -227,7 +227,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 for each in request.refusals
             ]
             uses: list[tuple[str, datetime]] = [
-                (each.credential_id, to_datetime(each.used_at)) for each in request.uses
+                (each.credential_id, nearest_datetime(each.used_at)) for each in request.uses
             ]
             await self._use.reads.record_usage(counts, uses)
             return pb.RecordRefusalsResponse()

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -18,6 +19,17 @@ def to_timestamp(moment: datetime) -> Timestamp:
 def to_datetime(stamp: Timestamp) -> datetime:
     """A Timestamp as a UTC datetime. Raises OverflowError for years nobody lives in."""
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
+
+
+def nearest_datetime(stamp: Timestamp) -> datetime:
+    """A Timestamp as a UTC datetime between 1970 and 9999; what lies outside becomes the nearer end.
+
+    For moments that others wrote: a clock that is beyond all bounds must not stop what it stands beside.
+    """
+    try:
+        return min(max(to_datetime(stamp), _EPOCH), _LATEST)
+    except OverflowError:
+        return _EPOCH if stamp.seconds < 0 else _LATEST
 
 
 def to_duration(seconds: float) -> Duration:

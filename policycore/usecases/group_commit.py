@@ -18,7 +18,10 @@ Answer = TypeVar("Answer")
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Coalesces concurrent calls of `do` into batches of at most `max_batch`; at most `max_waiting` may wait."""
+    """Coalesces concurrent calls of `do` into batches of at most `max_batch`; at most `max_waiting` may wait.
+
+    Items may weigh differently: together those of a batch weigh at most `max_weight`, unless one alone is heavier.
+    """
 
     def __init__(
         self,
@@ -26,10 +29,14 @@ class GroupCommit(Generic[Item, Answer]):
         *,
         max_batch: int,
         max_waiting: int,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        max_weight: int | None = None,
     ) -> None:
         self._do_batch = do_batch
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._weigh = weigh
+        self._max_weight = max_batch if max_weight is None else max_weight
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -55,15 +62,27 @@ class GroupCommit(Generic[Item, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                count = min(len(self._waiting), self._max_batch)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                live = [entry for entry in batch if not entry[1].cancelled()]
-                if live:
-                    await self._commit(live)
+                batch = self._take()
+                if batch:
+                    await self._commit(batch)
         finally:
             self._worker = None
             if self._waiting:
                 self._worker = asyncio.create_task(self._work())
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """The next batch, without those whose callers are gone."""
+        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        room = self._max_weight
+        while self._waiting and len(batch) < self._max_batch:
+            entry = self._waiting[0]
+            if not entry[1].cancelled():
+                room -= self._weigh(entry[0])
+                if batch and room < 0:
+                    break
+                batch.append(entry)
+            self._waiting.popleft()
+        return batch
 
     async def _commit(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

@@ -38,6 +38,10 @@ from policycore.usecases.group_commit import GroupCommit
 from policycore.usecases.notices import Notice, write_notices
 
 
+MOST_EVENTS_AT_ONCE = 1_000
+"""Events in one transaction, unless one delivery has more: databases bound the parameters of a statement."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One delivery of an instance's back end."""
@@ -115,7 +119,11 @@ class EventRecorder:
         self._after = after
         self._random = random_bytes
         self._group: GroupCommit[Report, Recorded] = GroupCommit(
-            self._commit, max_batch=32, max_waiting=max_waiting
+            self._commit,
+            max_batch=32,
+            max_waiting=max_waiting,
+            weigh=lambda report: len(report.events),
+            max_weight=MOST_EVENTS_AT_ONCE,
         )
 
     async def record(self, report: Report) -> Recorded:
