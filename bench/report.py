@@ -15,6 +15,9 @@ from rich.table import Table
 from bench.rows import ROWS, Measured, Round, Row
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+_BEGIN = "<!-- bench:begin -->"
+_END = "<!-- bench:end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,26 @@ def write(found: Sequence[Line], rounds: Sequence[Round], path: Path = RESULTS) 
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine(), "rounds": len(rounds), "rows": rows}, indent=2) + "\n")
+
+
+def record(found: Sequence[Line], rounds: Sequence[Round], path: Path = DOCUMENT) -> None:
+    """Puts the table into the document, between its two marks."""
+    rows = ["| | unit | min | median | max | target | met |", "|---|---|---|---|---|---|---|"]
+    for line in found:
+        met = "" if line.met is None else "yes" if line.met else "no"
+        numbers = " | ".join(_short(value) for value in (line.low, line.median, line.high))
+        target = str(line.row.target) if line.row.target else ""
+        rows.append(f"| {line.row.says.strip()} | {line.row.unit} | {numbers} | {target} | {met} |")
+    counted = f"{checked(rounds):,} answers checked, {_wrong(rounds)} wrong"
+    says = f"{machine()}; medians of {len(rounds)} interleaved rounds; {counted}."
+    before, _, rest = path.read_text("utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    table = "\n".join(rows)
+    path.write_text(f"{before}{_BEGIN}\n{says}\n\n{table}\n{_END}{after}", "utf-8")
+
+
+def _wrong(rounds: Sequence[Round]) -> int:
+    return sum(measured.result.errors for each in rounds for measured in each.values())
 
 
 def machine() -> str:
