@@ -12,6 +12,7 @@ from aiohttp.client_exceptions import ClientConnectorDNSError, ClientSSLError, I
 from yarl import URL
 
 from sender.addresses import AddressPolicy, AddressRefusedError
+from sender.bounded_answers import BoundedConnector, BoundedHandler
 from sender.model import Exchange, FailureKind, HttpAnswer, HttpRequest, TransportFailure
 from sender.names import GuardedResolver, Lookup
 
@@ -19,6 +20,9 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}", re.ASCII)
 _KEPT_HEADERS = ("retry-after", "date", "content-type")
 _CHUNK_BYTES = 65_536
+_FRAMING_FACTOR = 2
+_FRAMING_BYTES = 1_048_576
+"""What an answer may weigh with everything around it, before its connection ends: much, but not without end."""
 
 
 class Door(Protocol):
@@ -51,6 +55,8 @@ class _GatedRequest(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if self.before_write is not None:
             self.before_write()
+        if isinstance(conn.protocol, BoundedHandler):
+            conn.protocol.begin_exchange()
         return await super().send(conn)
 
 
@@ -72,7 +78,7 @@ class Egress:
 
     async def open(self) -> None:
         """Makes the pool. Must run inside the event loop."""
-        connector = aiohttp.TCPConnector(
+        connector = BoundedConnector(
             resolver=self._resolver,
             ssl=self._tls,
             limit=0,
@@ -81,6 +87,7 @@ class Egress:
             ttl_dns_cache=self._limits.names_cached_seconds,
             socket_factory=self._socket,
         )
+        connector.bound(_FRAMING_FACTOR * self._limits.answer_bytes + _FRAMING_BYTES)
         self._session = aiohttp.ClientSession(
             connector=connector,
             request_class=_GatedRequest,
@@ -110,6 +117,9 @@ class Egress:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+        if timeout_seconds <= 0:
+            # To the client library no time at all means all the time in the world.
+            return TransportFailure(FailureKind.CONNECT_TIMEOUT, False, "there was no time left")
         writing = False
 
         def gate() -> None:
