@@ -126,6 +126,9 @@ class EventTransaction(Protocol):
     async def hand_out(self, message_ids: Sequence[str]) -> set[str]:
         """Marks waiting messages as handed out; returns those that were still waiting."""
 
+    async def opted_out_meanwhile(self, message_ids: Sequence[str]) -> set[str]:
+        """Of messages just handed out, those whose person opted out, or was suppressed, while they waited."""
+
     async def write(self, writes: EventWrites) -> None:
         """Writes a batch."""
 

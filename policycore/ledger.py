@@ -235,8 +235,10 @@ class DecisionLedger(Protocol):
     def begin(self, *, writing: bool = True) -> AbstractAsyncContextManager[DecisionTransaction]:
         """A transaction, committed at the end and rolled back on any error."""
 
-    async def free_claim(self, digest: bytes) -> None:
-        """Forgets a signature, after a request that was answered 503."""
+    async def free(self, claims: Sequence[bytes], key: tuple[str, str] | None, log_id: int) -> None:
+        """Forgets signatures, and a key as far as the decision `log_id` bound it, of a request that was not
+        accepted after all.
+        """
 
     async def claim(self, digest: bytes, expires_at: datetime) -> bool:
         """Claims a signature by itself; False if it was claimed before."""

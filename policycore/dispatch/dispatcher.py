@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 
 import structlog
 
@@ -43,6 +44,23 @@ _RECEIPT_KINDS = {
 }
 
 
+OPTED_OUT_MEANWHILE = AttemptOutcome(
+    Outcome.NOT_ATTEMPTED,
+    "recipient_suppressed",
+    "The person opted out while this message waited for its turn.",
+)
+
+
+class HandOut(Enum):
+    """Whose a waiting message is when its turn has come. Guards know opt-outs by the process that took them; a
+    message that waited may be another's, so the ledger is asked once more.
+    """
+
+    OURS = 1
+    NOT_OURS = 2
+    OPTED_OUT = 3
+
+
 class Dispatcher:
     """One process's messages under way. Every message it was given ends in a settlement, or is found by a
     sweep.
@@ -75,7 +93,7 @@ class Dispatcher:
         self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
             self._settle_batch, max_batch=128, max_waiting=100_000
         )
-        self._handing_out: GroupCommit[str, bool] = GroupCommit(
+        self._handing_out: GroupCommit[str, HandOut] = GroupCommit(
             self._hand_out_batch, max_batch=128, max_waiting=100_000
         )
         self.record: Callable[[Report], Awaitable[object]] | None = None
@@ -112,8 +130,11 @@ class Dispatcher:
         while True:
             if waiting:
                 await asyncio.sleep(max(0.0, (turn - self._clock()).total_seconds()))
-                if not await self._handing_out.do(message.message_id):
+                handed_out = await self._handing_out.do(message.message_id)
+                if handed_out is HandOut.NOT_OURS:
                     return None
+                if handed_out is HandOut.OPTED_OUT:
+                    return await self._settle(Settlement(message.message_id, OPTED_OUT_MEANWHILE))
             outcome = await self._attempt(message)
             view = await self._settle(Settlement(message.message_id, outcome))
             if view.state.name != "WAITING":
@@ -190,10 +211,14 @@ class Dispatcher:
             if turns:
                 await self._counters.reserve_turns(turns)
 
-    async def _hand_out_batch(self, message_ids: Sequence[str]) -> list[bool]:
+    async def _hand_out_batch(self, message_ids: Sequence[str]) -> list[HandOut]:
         async with self._ledger.begin() as transaction:
             mine = await transaction.hand_out(message_ids)
-        return [message_id in mine for message_id in message_ids]
+            opted_out = await transaction.opted_out_meanwhile(sorted(mine))
+        return [
+            HandOut.NOT_OURS if each not in mine else HandOut.OPTED_OUT if each in opted_out else HandOut.OURS
+            for each in message_ids
+        ]
 
     def _schedule_receipts(
         self, message: NewMessage, view: MessageView, receipts: Sequence[LateReceipt]
@@ -238,6 +263,9 @@ class Dispatcher:
             self.send(message)
             return
         elif self._clock() < message.not_after:
+            return
+        elif await self._handing_out.do(message.message_id) is HandOut.NOT_OURS:
+            # Whoever it belongs to may be attempting it this very moment.
             return
         else:
             outcome = AttemptOutcome(

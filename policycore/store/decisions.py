@@ -30,13 +30,13 @@ from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
 from policycore.store.message_rows import new_message_row, read_views
 from policycore.store.persons import upsert
+from policycore.store.quota_rows import quota_rows
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
     decisions,
     idempotency_keys,
     messages,
-    quota_usage,
     signature_claims,
     windows,
 )
@@ -181,9 +181,16 @@ class SqlDecisionLedger:
             now, snapshot = await self._snapshot_at(connection)
             yield SqlDecisionTransaction(connection, now, snapshot, writing)
 
-    async def free_claim(self, digest: bytes) -> None:
+    async def free(self, claims: Sequence[bytes], key: tuple[str, str] | None, log_id: int) -> None:
         async with self._database.transaction() as connection:
-            await connection.execute(delete(signature_claims).where(signature_claims.c.digest == digest))
+            if claims:
+                await connection.execute(
+                    delete(signature_claims).where(signature_claims.c.digest.in_(claims))
+                )
+            if key is not None:
+                table = idempotency_keys
+                mine = (table.c.scope == key[0], table.c.key == key[1], table.c.log_id == log_id)
+                await connection.execute(delete(table).where(*mine))
 
     async def claim(self, digest: bytes, expires_at: datetime) -> bool:
         async with self._database.transaction() as connection:
@@ -194,15 +201,6 @@ class SqlDecisionLedger:
                 .returning(signature_claims.c.digest)
             )
             return (await connection.execute(statement)).first() is not None
-
-
-def quota_rows(quota: dict[tuple[str, str], int]) -> Rows:
-    """What is added to (or, with negative numbers, given back to) the counts of (account id, period)."""
-    rows = [
-        {"account_id": account, "period": period, "used": count}
-        for (account, period), count in sorted(quota.items())
-    ]
-    return Rows(quota_usage, rows, adds="used")
 
 
 def _key_row(key: NewKey) -> dict[str, Any]:

@@ -106,6 +106,9 @@ class SqlEventTransaction:
     async def hand_out(self, message_ids: Sequence[str]) -> set[str]:
         return await settlement_store.hand_out(self.connection, message_ids, self.now)
 
+    async def opted_out_meanwhile(self, message_ids: Sequence[str]) -> set[str]:
+        return await settlement_store.opted_out_meanwhile(self.connection, message_ids)
+
     async def write(self, writes: EventWrites) -> None:
         connection = self.connection
         if writes.inbound:

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.inbound import Receipt, ReceiptKind
 from policycore.ledger import MessageState, MessageView
-from policycore.store.batch_values import one_of_rows, rows_parameter
+from policycore.store.batch_values import insert_rows, one_of_rows, rows_parameter
 from policycore.store.message_rows import view_of_row
 from policycore.store.persons import upsert
+from policycore.store.quota_rows import reserved_quota
 from policycore.store.tables import messages, unmatched_receipts
 
 _RANK = {
@@ -38,6 +39,9 @@ _STATE = {
     ReceiptKind.FAILED: MessageState.FAILED,
 }
 
+_GAVE_BACK = frozenset({MessageState.REJECTED, MessageState.LAPSED})
+"""Messages that did not leave, as far as was known, and hold no quota."""
+
 _UNSETTLED = (MessageState.HANDED_OUT, MessageState.UNKNOWN)
 _TEXT_MATCH = timedelta(hours=24)
 """How long after its attempt an UNKNOWN message may be settled by a report that repeats its text."""
@@ -46,6 +50,8 @@ _TEXT_MATCH = timedelta(hours=24)
 def next_state(current: MessageState, kind: ReceiptKind) -> MessageState | None:
     """The state a receipt moves a message to, or None if it must stay where it is."""
     target = _STATE[kind]
+    if target is MessageState.FAILED and current in _GAVE_BACK:
+        return None
     if target is MessageState.FAILED:
         return (
             target
@@ -60,11 +66,13 @@ async def apply_receipts(
 ) -> list[MessageView]:
     """Applies (instance id, receipt) pairs in order; returns messages whose state changed, as they are then."""
     by_external, by_id = await _find(connection, receipts)
-    changed: dict[str, None] = {}
+    changed: dict[str, Row[Any]] = {}
     unmatched: list[dict[str, Any]] = []
     states: dict[str, MessageState] = {}
     for instance_id, receipt in receipts:
-        row = by_external.get((instance_id, receipt.external_message_id)) or by_id.get(receipt.correlation_id)
+        row = by_external.get((instance_id, receipt.external_message_id)) or by_id.get(
+            (instance_id, receipt.correlation_id)
+        )
         if row is None and receipt.text:
             row = await _find_by_text(connection, instance_id, receipt.text, now)
         if row is None:
@@ -74,11 +82,15 @@ async def apply_receipts(
         if state is not None or (receipt.external_message_id and not row.external_id):
             states[row.id] = state or states.get(row.id, MessageState(row.state))
             await _move(connection, row, states[row.id], receipt, now)
-            changed[row.id] = None
+            changed[row.id] = row
     if unmatched:
         await connection.execute(upsert(connection, unmatched_receipts).on_conflict_do_nothing(), unmatched)
     if not changed:
         return []
+    sent_after_all = [
+        row for row in changed.values() if row.state in _GAVE_BACK and states[row.id] not in _GAVE_BACK
+    ]
+    await insert_rows(connection, reserved_quota(sent_after_all, +1))
     rows = await connection.execute(select(messages).where(messages.c.id.in_(sorted(changed))))
     views = {row.id: view_of_row(row) for row in rows}
     return [views[message_id] for message_id in changed]
@@ -86,7 +98,7 @@ async def apply_receipts(
 
 async def _find(
     connection: AsyncConnection, receipts: Sequence[tuple[str, Receipt]]
-) -> tuple[dict[tuple[str, str], Row[Any]], dict[str, Row[Any]]]:
+) -> tuple[dict[tuple[str, str], Row[Any]], dict[tuple[str, str], Row[Any]]]:
     pairs = sorted({(i, r.external_message_id) for i, r in receipts if r.external_message_id})
     ids = sorted({r.correlation_id for _, r in receipts if r.correlation_id.startswith("msg_")})
     wanted = []
@@ -104,7 +116,7 @@ async def _find(
         query = query.with_for_update()
     rows = (await connection.execute(query)).all()
     return {(row.instance_id, row.external_id): row for row in rows if row.external_id}, {
-        row.id: row for row in rows
+        (row.instance_id, row.id): row for row in rows
     }
 
 

@@ -13,10 +13,10 @@ from policycore.event_ledger import Settlement
 from policycore.ledger import MessageState, MessageView
 from policycore.ports import AttemptOutcome, Outcome
 from policycore.store.batch_values import POSTGRESQL, insert_rows, one_of
-from policycore.store.decisions import quota_rows
 from policycore.store.message_rows import read_views, view_of_row
+from policycore.store.quota_rows import reserved_quota
 from policycore.store.receipts import apply_receipts, take_early_receipts
-from policycore.store.tables import cool_downs, messages
+from policycore.store.tables import cool_downs, messages, suppressions
 
 _STATES = {
     Outcome.ACCEPTED: MessageState.ACCEPTED,
@@ -121,12 +121,7 @@ async def _give_back(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> N
     """Quota and cool-down of messages that were not sent; nothing is given back twice, since states move only
     once.
     """
-    quota: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for period in (row.reserved_day, row.reserved_month):
-            if period:
-                quota[row.account_id, period] = quota.get((row.account_id, period), 0) - 1
-    await insert_rows(connection, quota_rows(quota))
+    await insert_rows(connection, reserved_quota(rows, -1))
     cooling = [row.id for row in rows if row.cool_down_reserved]
     if cooling:
         await connection.execute(delete(cool_downs).where(cool_downs.c.message_id.in_(cooling)))
@@ -143,5 +138,18 @@ async def hand_out(connection: AsyncConnection, message_ids: Sequence[str], now:
         .where(messages.c.id.in_(sorted(message_ids)), messages.c.state == int(MessageState.WAITING))
         .values(state=int(MessageState.HANDED_OUT), handed_out_at=now, updated_at=now)
         .returning(messages.c.id)
+    )
+    return set(rows.scalars())
+
+
+async def opted_out_meanwhile(connection: AsyncConnection, message_ids: Sequence[str]) -> set[str]:
+    """Of these messages, those whose person was suppressed for every purpose after they were decided."""
+    if not message_ids:
+        return set()
+    holding = (suppressions.c.scope == "all", suppressions.c.lifted_at.is_(None))
+    rows = await connection.execute(
+        select(messages.c.id)
+        .join(suppressions, suppressions.c.person_id == messages.c.person_id)
+        .where(messages.c.id.in_(sorted(message_ids)), messages.c.confirms_opt_out.is_(False), *holding)
     )
     return set(rows.scalars())

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.event_ledger import StrandedMessage
@@ -83,7 +83,11 @@ async def sweep(connection: AsyncConnection, now: datetime) -> int:
         delete(signature_claims).where(signature_claims.c.expires_at <= now),
         delete(inbox).where(inbox.c.completed_at <= now - INBOX_LIFE),
         delete(unmatched_receipts).where(unmatched_receipts.c.received_at <= now - UNMATCHED_LIFE),
-        delete(message_events).where(message_events.c.occurred_at <= now - EVENTS_LIFE),
+        delete(message_events).where(
+            message_events.c.occurred_at <= now - EVENTS_LIFE,
+            # The newest row stays, for SQLite's numbers follow the highest: none may be given out twice.
+            message_events.c.sequence < select(func.max(message_events.c.sequence)).scalar_subquery(),
+        ),
     )
     removed = 0
     for statement in conditions:

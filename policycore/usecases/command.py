@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from policycore.ledger import MessageView
 from policycore.model import Decision, EventType, Intent
@@ -20,6 +21,16 @@ class SubmitCommand:
     claim: bytes = b""
     claim_expires_at: datetime | None = None
     validate_only: bool = False
+
+    @property
+    def claims(self) -> tuple[bytes, ...]:
+        """What an accepted request claims: its signature, and with a key also the pair of both, by which its
+        repeat is known.
+        """
+        if not self.claim or not self.key:
+            return (self.claim,) if self.claim else ()
+        pair = "\0".join((self.key_scope, self.key)).encode()
+        return (self.claim, sha256(self.claim + pair).digest())
 
 
 @dataclass(frozen=True, slots=True)

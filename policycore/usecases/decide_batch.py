@@ -147,7 +147,7 @@ class BatchDecider:
         draft = Draft(item)
         bound = found.keys.get((command.key_scope, command.key)) if command.key else None
         same_batch = _same_key(command, earlier)
-        if command.claim and command.claim in found.claims and not command.key:
+        if _is_replay(command, found.claims):
             draft.turned_away = ReasonCode.SIGNATURE_REPLAYED
         elif bound is not None or same_batch is not None:
             digest = bound.body_digest if bound else same_batch.item.command.body_digest  # type: ignore[union-attr]
@@ -159,7 +159,7 @@ class BatchDecider:
             self._decide_one(draft, found, transaction, offset)
         if command.claim and command.claim not in found.claims and not command.validate_only:
             draft.claims_signature = True
-            found.claims.add(command.claim)
+            found.claims.update(command.claims)
         return draft
 
     def _decide_one(
@@ -246,7 +246,8 @@ class BatchDecider:
         if command.validate_only:
             return
         if draft.claims_signature and _keeps_claim(draft):
-            writes.claims.append((command.claim, command.claim_expires_at or now + KEY_LIFE))
+            expires_at = command.claim_expires_at or now + KEY_LIFE
+            writes.claims.extend((claim, expires_at) for claim in command.claims)
         if draft.decision is None or draft.log_id == 0:
             return
         writes.decisions.append(_decision_row(draft, draft.decision, now))
@@ -289,6 +290,13 @@ class BatchDecider:
             else:
                 answers.append(_answer(draft, messages, now))
         return BatchResult(answers, messages)
+
+
+def _is_replay(command: SubmitCommand, claimed: set[bytes]) -> bool:
+    """Whether the signature was claimed by another request than the one this may be the repeat of."""
+    if not command.claim or command.claim not in claimed:
+        return False
+    return not command.key or command.claims[1] not in claimed
 
 
 def _same_key(command: SubmitCommand, earlier: Sequence[Draft]) -> Draft | None:

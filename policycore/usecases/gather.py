@@ -107,7 +107,7 @@ def _named(batch: Sequence[Prepared]) -> Named:
     commands = [item.command for item in batch]
     return Named(
         keys=[(command.key_scope, command.key) for command in commands if command.key],
-        claims=[command.claim for command in commands if command.claim],
+        claims=[claim for command in commands for claim in command.claims],
         phones=[(item.account.account_id, item.phone) for item in batch if item.phone],
         conversations=[
             (item.intent.integration_id or "", item.intent.conversation_id)

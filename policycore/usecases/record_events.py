@@ -37,7 +37,6 @@ from policycore.usecases.deliveries import deliveries_for
 from policycore.usecases.group_commit import GroupCommit
 from policycore.usecases.notices import Notice, write_notices
 
-
 MOST_EVENTS_AT_ONCE = 1_000
 """Events in one transaction, unless one delivery has more: databases bound the parameters of a statement."""
 

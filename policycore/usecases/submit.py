@@ -19,6 +19,7 @@ ANSWER_WITHIN_SECONDS = 4.0
 
 _POLL_SECONDS = 0.2
 _UNSETTLED = frozenset({MessageState.WAITING, MessageState.HANDED_OUT})
+_NOT_ACCEPTED = frozenset({MessageState.REJECTED, MessageState.LAPSED})
 
 
 class Outbound(Protocol):
@@ -75,9 +76,16 @@ class Submitter:
         if decided.message is None or decided.message.state not in _UNSETTLED:
             return decided
         view = await self._await_outcome(decided.message, min(timeout_seconds, ANSWER_WITHIN_SECONDS))
-        if view.state is MessageState.LAPSED and command.claim:
-            await self._ledger.free_claim(command.claim)
+        if view.state in _NOT_ACCEPTED and not decided.duplicate:
+            await self._free(command, decided.log_id, view.state)
         return _with_message(decided, view)
+
+    async def _free(self, command: SubmitCommand, log_id: int, state: MessageState) -> None:
+        """A key binds an accepted request only, and a signature whose request came to nothing may come again."""
+        key = (command.key_scope, command.key) if command.key else None
+        claims = command.claims if state is MessageState.LAPSED else ()
+        if key or claims:
+            await self._ledger.free(claims, key, log_id)
 
     async def admit(self, integration_id: str, requests_per_minute: int) -> float:
         """Counts a webhook request; returns 0.0, or the seconds until the next one may come."""

@@ -48,20 +48,21 @@ POISON = {
     "unknown chat": message("k8", chat=77),
     "unknown message kind": message("k9", fields={"kind": 4_242}),
     "unknown receipt kind": events_pb2.InboundEvent(
-        event_key="k10", receipt=events_pb2.Receipt(external_message_id="x", kind=99)
+        event_key="k10",
+        receipt=events_pb2.Receipt(external_message_id="x", kind=99),  # type: ignore[arg-type]
     ),
     "receipt without kind": events_pb2.InboundEvent(event_key="k11", receipt=events_pb2.Receipt()),
     "nul in receipt": events_pb2.InboundEvent(
         event_key="k12",
         receipt=events_pb2.Receipt(
             external_message_id="x\x00",
-            kind=6,
+            kind=events_pb2.RECEIPT_KIND_FAILED,
             error_code="\x00" * 99,
             error_text="\x00",
             text="\x00",
             correlation_id="msg_\x00",
         ),
-    ),  # fmt: skip
+    ),
     "unknown event": events_pb2.InboundEvent(event_key="k13"),
     "unknown state": events_pb2.InboundEvent(
         event_key="k14",
@@ -72,7 +73,11 @@ POISON = {
     "empty link": events_pb2.InboundEvent(event_key="k15", identity_link=events_pb2.IdentityLink()),
     "nul in change": events_pb2.InboundEvent(
         event_key="k16",
-        change=events_pb2.MessageChange(kind=88, target_external_message_id="\x00", text="\x00"),
+        change=events_pb2.MessageChange(
+            kind=88,  # type: ignore[arg-type]
+            target_external_message_id="\x00",
+            text="\x00",
+        ),
     ),
 }
 
