@@ -6,7 +6,7 @@ from typing import Final, Literal, cast
 
 from edge.errors import SettingsError
 from edge.model import Network
-from edge.webhooks.authenticate import parse_network
+from edge.webhooks.authenticate import parse_address, parse_network
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 SANDBOX_MODES: Final = ("open", "admin", "off")
@@ -47,18 +47,22 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if not core.startswith("unix:"):
         _listen("HUBGATE_POLICYCORE_ADDRESS", core)
     environment = _one_of(environ, "HUBGATE_ENVIRONMENT", ENVIRONMENTS, default="production")
+    listen = _listen(
+        "HUBGATE_EDGE_LISTEN", environ.get("HUBGATE_EDGE_LISTEN", "").strip() or "127.0.0.1:8080"
+    )
     guarded = "off" if environment == "production" else "admin"
+    sandbox = _one_of(environ, "HUBGATE_SANDBOX", SANDBOX_MODES, guarded)
+    if sandbox == "open" and not _is_loopback(listen.host):
+        raise SettingsError(
+            "HUBGATE_SANDBOX can be open only where HUBGATE_EDGE_LISTEN is a loopback address; use admin elsewhere."
+        )
     return Settings(
         token=token,
-        listen=_listen(
-            "HUBGATE_EDGE_LISTEN", environ.get("HUBGATE_EDGE_LISTEN", "").strip() or "127.0.0.1:8080"
-        ),
+        listen=listen,
         policycore_address=core,
         trusted_proxies=_networks("HUBGATE_TRUSTED_PROXIES", environ.get("HUBGATE_TRUSTED_PROXIES", "")),
         metrics_listen=_listen("HUBGATE_EDGE_METRICS_LISTEN", metrics) if metrics else None,
-        sandbox=cast(
-            Literal["open", "admin", "off"], _one_of(environ, "HUBGATE_SANDBOX", SANDBOX_MODES, guarded)
-        ),
+        sandbox=cast(Literal["open", "admin", "off"], sandbox),
         environment=environment,
         log_level=_one_of(environ, "HUBGATE_LOG_LEVEL", LOG_LEVELS, default="info"),
     )
@@ -70,6 +74,11 @@ def _listen(name: str, written: str) -> Listen:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise SettingsError(f"{name} must be host:port, for example 127.0.0.1:8080, and is {written!r}.")
     return Listen(host, int(port))
+
+
+def _is_loopback(host: str) -> bool:
+    address = parse_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _networks(name: str, written: str) -> tuple[Network, ...]:

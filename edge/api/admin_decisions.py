@@ -37,13 +37,13 @@ class AdminDecisions:
 
     async def newest(self, request: HttpRequest) -> HttpAnswer:
         """Lists decisions, newest first."""
+        token = request.bearer()
+        if token is None:
+            return self._unauthenticated(request)
         limit = _limit(request.query().get("limit", ""))
         if limit is None:
             sentence = f"The limit must be a whole number from 1 to {LARGEST_LIMIT}."
             return answers.error(public_codes.VALIDATION_ERROR, message=sentence)
-        token = request.bearer()
-        if token is None:
-            return self._unauthenticated(request)
         try:
             rows = await self._core.decisions(token, limit)
         except NotAuthenticatedError:

@@ -322,3 +322,14 @@ async def test_no_sandbox_token_is_a_fault_of_ours() -> None:
         for token in ("\xff", "a\tb", "a" * 14_000):
             request = f"GET /sandbox/ins_sandbox/messages HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n"
             assert (await edge.raw(request.encode("latin-1"))).status == 401
+
+
+async def test_a_stranger_is_asked_for_a_token_before_anything_else(edge: Edge) -> None:
+    for path in (
+        "/admin/decisions?limit=0",
+        "/admin/decisions?limit=many",
+        "/admin/decisions/x",
+        "/admin/decisions/1",
+    ):
+        answer = await edge.client.get(path)
+        assert (answer.status_code, answer.json()["error"]) == (401, "unauthenticated")

@@ -24,6 +24,18 @@ def test_in_production_the_sandbox_is_off_unless_it_is_switched_on() -> None:
     assert read_settings(production | {"HUBGATE_SANDBOX": "open"}).sandbox == "open"
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "edge.example.com"])
+def test_an_open_sandbox_is_for_the_loopback_address(host: str) -> None:
+    elsewhere = TOKEN | {"HUBGATE_EDGE_LISTEN": f"{host}:8080"}
+    for environment in ("development", "production"):
+        with pytest.raises(SettingsError, match="HUBGATE_SANDBOX"):
+            read_settings(elsewhere | {"HUBGATE_SANDBOX": "open", "HUBGATE_ENVIRONMENT": environment})
+    assert read_settings(elsewhere | {"HUBGATE_SANDBOX": "admin"}).sandbox == "admin"
+    for near in ("127.0.0.1", "127.0.0.9", "[::1]", "localhost"):
+        here = TOKEN | {"HUBGATE_EDGE_LISTEN": f"{near}:8080", "HUBGATE_SANDBOX": "open"}
+        assert read_settings(here).sandbox == "open"
+
+
 def test_every_variable() -> None:
     settings = read_settings(
         TOKEN
