@@ -22,6 +22,7 @@ connection closes.
 """
 
 QUERY_LIMIT: Final = 100
+_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TOKEN: Final = re.compile(r"[!-~]{1,512}", re.ASCII)
 
 
@@ -130,6 +131,11 @@ class HttpRequest:
                     remaining -= len(message.get("body", b""))
         except TimeoutError:
             return
+
+
+def could_be_id(text: str) -> bool:
+    """Whether an id from an address could be one of ours; what cannot is not asked for, since no store need bear it."""
+    return _ID.fullmatch(text) is not None
 
 
 Endpoint = Callable[[HttpRequest], Awaitable[HttpAnswer]]

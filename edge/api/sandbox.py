@@ -17,7 +17,7 @@ from edge.errors import (
     NotPermittedError,
 )
 from edge.gate import Gate
-from edge.http import HttpRequest, closing
+from edge.http import HttpRequest, closing, could_be_id
 from edge.model import ForwardedEvent, Message, Recorded
 from edge.strict_json import JsonValue, check_storable, read_object
 from edge.webhooks.routes import BODY_LIMIT, BODY_SECONDS
@@ -138,6 +138,8 @@ class Sandbox:
         try:
             if token is None:
                 raise NotAuthenticatedError
+            if not could_be_id(instance_id):
+                raise NotFoundError
             await self._core.check_admin(token, instance_id)
         except NotAuthenticatedError:
             self._gate.refused(SURFACE, instance_id, "unauthenticated", request)

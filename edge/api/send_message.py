@@ -13,7 +13,7 @@ from edge.errors import (
     NotPermittedError,
 )
 from edge.gate import Gate
-from edge.http import HttpRequest, closing
+from edge.http import HttpRequest, closing, could_be_id
 from edge.model import ApiKey, Message, Outcome, Submission
 from edge.public_codes import PublicCode
 from edge.strict_json import JsonNumber, JsonValue, check_storable, read_object
@@ -84,8 +84,11 @@ class SendApi:
             return self._turn_away(request, refused.public)
         if key is None:
             return answers.unavailable()
+        message_id = request.params["message_id"]
         try:
-            found = await self._core.message(request.params["message_id"], key.account_id, key.api_key_id)
+            if not could_be_id(message_id):
+                raise NotFoundError
+            found = await self._core.message(message_id, key.account_id, key.api_key_id)
         except (NotFoundError, NotPermittedError):
             return answers.error(public_codes.NOT_FOUND, message="This API key reaches no such message.")
         return answers.ok({"success": True, **answers.message_view(found)})
