@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import resource
+import secrets
 import signal
 import socket
 import sys
@@ -92,7 +93,7 @@ async def serve(
 def _routes(settings: Settings, core: PolicyCore, gate: Gate, feed: CredentialFeed) -> Routes:
     return Routes(
         threecx=ThreecxWebhook(gate, core),
-        whatsapp=WhatsappWebhook(gate, core),
+        whatsapp=WhatsappWebhook(gate, core, secrets.token_urlsafe(32)),
         send_api=SendApi(gate, core),
         admin=AdminDecisions(gate, core),
         sandbox=Sandbox(gate, core, settings.sandbox, lambda: uuid.uuid4().hex),

@@ -187,6 +187,29 @@ async def test_the_cloud_apis_handshake(edge: Edge) -> None:
     assert (await edge.client.get(other, params=query)).status_code == 403
 
 
+@pytest.mark.parametrize("backend", ["cloud_api", "waha", "evolution", "sandbox", "telex"])
+async def test_a_stranger_cannot_tell_which_instances_there_are(edge: Edge, backend: str) -> None:
+    body = b'{"object":"x"}'
+    proof = {"cloud_api": "X-Hub-Signature-256", "waha": "X-Webhook-Hmac"}.get(backend, "X-Webhook-Token")
+    answers = []
+    for instance in (f"ins_{backend}", "ins_unknown", "ins_closed"):
+        lines = (f"POST /webhooks/whatsapp/{backend}/{instance} HTTP/1.1", "Host: e", f"{proof}: sha256=00")
+        head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head + body[:5])
+        try:
+            async with asyncio.timeout(0.3):
+                early = await reader.read(65_536)
+        except TimeoutError:
+            early = b""
+        writer.write(body[5:])
+        late = early or await reader.read(65_536)
+        writer.close()
+        assert late.startswith(b"HTTP/1.1 401")
+        answers.append((bool(early), [line for line in late.split(b"\r\n") if not line.startswith(b"date")]))
+    assert answers == [answers[0]] * len(answers)
+
+
 async def test_bodies_that_are_held_up_bound_each_other_and_nobody_else(edge: Edge) -> None:
     # Sixteen megabytes each, unproven, and their last byte never comes.
     size = 16 * 1024 * 1024
