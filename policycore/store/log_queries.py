@@ -18,9 +18,9 @@ from policycore.store.engine import Database
 from policycore.store.findings import decode_findings
 from policycore.store.message_rows import view_of_row
 from policycore.store.persons import find_persons
-from policycore.store.registry_tables import conditions, keyset, number_page
+from policycore.store.registry_tables import conditions, keyset, number_page, page_moment
 from policycore.store.tables import audit_entries, decisions, instances, messages, outbox, refusals
-from policycore.store.types import from_microseconds, to_microseconds
+from policycore.store.types import to_microseconds
 
 RowT = TypeVar("RowT", DeliveryRow, RefusalRow, AuditRow)
 
@@ -58,7 +58,7 @@ class SqlLogReader:
         """Messages, both directions."""
         after = None
         if request.after is not None:
-            after = (from_microseconds(int(request.after[0])), request.after[1])
+            after = (page_moment(request.after[0]), request.after[1])
         query = keyset(
             select(messages).where(*conditions(messages, wanted)),
             (messages.c.created_at, messages.c.id),
@@ -83,7 +83,7 @@ class SqlLogReader:
         """The security log."""
         after = None
         if request.after is not None:
-            after = (from_microseconds(int(request.after[0])), *request.after[1:])
+            after = (page_moment(request.after[0]), *request.after[1:])
         columns = tuple(refusals.c[name] for name in _REFUSAL_KEY)
         query = select(refusals).where(*conditions(refusals, wanted))
         found = await self._all(keyset(query, columns, after, request.size, newest_first=True))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import Field, asdict
+from datetime import datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, or_, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.errors import Malformed
 from policycore.registry.errors import AlreadyExistsError
 from policycore.registry.pages import Filter, Key, Page, PageRequest, write_token
 from policycore.store.types import from_microseconds, to_microseconds
@@ -80,7 +82,7 @@ class TableRows(Generic[RowT]):
         columns = (self._table.c.created_at, self._table.c.id)
         after: tuple[Any, ...] | None = None
         if request.after is not None:
-            after = (from_microseconds(int(request.after[0])), request.after[1])
+            after = (page_moment(request.after[0]), request.after[1])
         query = select(self._table).where(*conditions(self._table, wanted))
         query = keyset(query, columns, after, request.size, newest_first=newest_first)
         found = (await self._connection.execute(query)).mappings().all()
@@ -89,6 +91,14 @@ class TableRows(Generic[RowT]):
             return Page(rows)
         last = found[request.size - 1]
         return Page(rows, write_token((to_microseconds(last["created_at"]), last["id"])))
+
+
+def page_moment(part: int | str) -> datetime:
+    """The moment in a page's key. Errors: `Malformed` for one that no calendar has."""
+    try:
+        return from_microseconds(int(part))
+    except OverflowError:
+        raise Malformed("page_token", "is not a token that this list gave out.") from None
 
 
 def keyset(

@@ -15,8 +15,11 @@ from policycore.inbound import InboundEvent, Message, PersonRef, Receipt, Receip
 from policycore.ledger import MessageState
 from policycore.ports import AttemptOutcome, OutboundMessage
 from policycore.reasons import ReasonCode
+from policycore.registry.pages import Filter, page_request, write_token
 from policycore.rpc.convert_events import report_from_wire
 from policycore.store import tables
+from policycore.store.log_queries import SqlLogReader
+from policycore.store.registry_store import SqlRegistryStore
 from policycore.usecases.record_events import Recorded, Report
 from support.core_parts import PHONE, CoreParts
 
@@ -186,3 +189,45 @@ async def test_a_poisoned_report_behind_the_wire_fails_alone(core: CoreParts) ->
     answers = await asyncio.gather(*good, core.recorder.record(bad), return_exceptions=True)
     assert isinstance(answers[-1], Malformed)
     assert all(isinstance(answer, Recorded) for answer in answers[:-1])
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+async def first_page(core: CoreParts, key: tuple[int, str]) -> int:
+    async with SqlRegistryStore(core.database, lambda: None).reading() as rows:
+        return len((await rows.accounts.page(page_request(0, write_token(key), (int, str)), Filter())).rows)
+
+
+@pytest.mark.parametrize("moment", [2**62, -(2**62), 2**63 - 1])
+async def test_a_page_token_of_no_calendar_is_the_callers_mistake(core: CoreParts, moment: int) -> None:
+    with pytest.raises(Malformed):
+        await first_page(core, (moment, "acc"))
+
+
+async def test_a_page_token_with_nul_is_the_callers_mistake_where_it_cannot_be_compared(
+    core: CoreParts,
+) -> None:
+    if core.database.is_postgres:
+        with pytest.raises(Malformed):
+            await first_page(core, (1, "a\x00"))
+    else:
+        assert await first_page(core, (1, "a\x00")) == 1
+
+
+async def test_pages_show_every_row_once_while_rows_are_added(core: CoreParts) -> None:
+    for number in range(20):
+        await core.inbound("Hello", phone=f"+9665000004{number:02}")
+    log = SqlLogReader(core.database)
+    before = {row.message_id for row in (await log.messages(Filter(), page_request(1000, "", ()))).rows}
+    seen: list[str] = []
+    token = ""
+    for number in range(40):
+        page = await log.messages(Filter(), page_request(3, token, (int, str)))
+        seen.extend(row.message_id for row in page.rows)
+        await core.inbound("Hello", phone=f"+9665000005{number:02}")
+        token = page.next_token
+        if not token:
+            break
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)

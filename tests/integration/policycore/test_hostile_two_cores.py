@@ -22,6 +22,7 @@ from policycore.registry.suppressions import Suppressions
 from policycore.store import persons as persons_store
 from policycore.store import tables
 from policycore.store.engine import open_database
+from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from support.core_parts import CoreParts, TestClock, open_core
 
@@ -243,6 +244,38 @@ async def test_a_reply_that_races_a_join_is_not_told_that_nobody_wrote(pair: Pai
         assert not reply.done()
         await persons_store.join_persons(connection, person["lid"], person["phone"])
     assert (await reply).decision.reason is ReasonCode.ALLOWED
+
+
+# --- the stream of events -----------------------------------------------------------------------------------
+
+
+async def test_whoever_resumes_the_stream_misses_nothing_of_two_writers(pair: Pair) -> None:
+    one, two = pair
+    reads = SqlPolicyReads(two.database)
+    seen: list[int] = []
+    writing = True
+
+    async def watch() -> None:
+        while True:
+            all_is_written = not writing
+            rows = await reads.events("acc_1", seen[-1] if seen else 0, "", 3)
+            seen.extend(row.sequence for row in rows)
+            if all_is_written and not rows:
+                return
+
+    watcher = asyncio.create_task(watch())
+    for number in range(25):
+        phones = [f"+9665000003{each:02}" for each in range(6)]
+        writers = (
+            pair[each % 2].inbound("Hello", phone=phones[each], event_key=f"w-{number}-{each}")
+            for each in range(6)
+        )
+        await asyncio.gather(*writers)
+    writing = False
+    await watcher
+    assert seen == sorted(seen)
+    assert seen == sorted(row.sequence for row in await one.rows(tables.message_events))
+    assert len(seen) == 150
 
 
 # --- everything at once -------------------------------------------------------------------------------------
