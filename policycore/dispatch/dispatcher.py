@@ -215,10 +215,15 @@ class Dispatcher:
         async with self._ledger.begin() as transaction:
             mine = await transaction.hand_out(message_ids)
             opted_out = await transaction.opted_out_meanwhile(sorted(mine))
-        return [
-            HandOut.NOT_OURS if each not in mine else HandOut.OPTED_OUT if each in opted_out else HandOut.OURS
-            for each in message_ids
-        ]
+        answers = []
+        for each in message_ids:
+            if each not in mine:
+                answers.append(HandOut.NOT_OURS)
+                continue
+            # Whoever asks for the same message twice in one batch gets it once.
+            mine.discard(each)
+            answers.append(HandOut.OPTED_OUT if each in opted_out else HandOut.OURS)
+        return answers
 
     def _schedule_receipts(
         self, message: NewMessage, view: MessageView, receipts: Sequence[LateReceipt]
