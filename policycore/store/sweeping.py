@@ -12,6 +12,7 @@ from policycore.store.tables import (
     inbox,
     message_events,
     messages,
+    refusals,
     signature_claims,
     unmatched_receipts,
 )
@@ -23,6 +24,8 @@ documentation).
 
 UNMATCHED_LIFE = timedelta(days=1)
 EVENTS_LIFE = timedelta(days=30)
+REFUSALS_LIFE = timedelta(days=90)
+"""How long the security log is kept."""
 _AT_ONCE = 200
 
 
@@ -83,6 +86,7 @@ async def sweep(connection: AsyncConnection, now: datetime) -> int:
         delete(signature_claims).where(signature_claims.c.expires_at <= now),
         delete(inbox).where(inbox.c.completed_at <= now - INBOX_LIFE),
         delete(unmatched_receipts).where(unmatched_receipts.c.received_at <= now - UNMATCHED_LIFE),
+        delete(refusals).where(refusals.c.minute <= now - REFUSALS_LIFE),
         delete(message_events).where(
             message_events.c.occurred_at <= now - EVENTS_LIFE,
             # The newest row stays, for SQLite's numbers follow the highest: none may be given out twice.
