@@ -3,6 +3,7 @@ else.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -34,6 +35,8 @@ LONGEST_PAUSE_SECONDS = 5.0
 """What another process left behind is found this late at worst; what this process writes wakes the worker."""
 
 NOT_POSTED_PAUSE_SECONDS = 1.0
+_LAST_STATEMENT_SECONDS = 2.0
+"""How long stopping waits for a statement that is under way."""
 LONGEST_ERROR_CHARACTERS = 500
 
 _DESTINATION_GONE = PostResult(PostOutcome.GONE, 0, None, "The destination is no longer configured.")
@@ -83,15 +86,22 @@ class OutboxWorker:
     async def stop(self, seconds: float = 10.0) -> None:
         """Leases nothing more, waits at most `seconds` for tries under way, and settles what is known."""
         self._stopping = True
-        for loop in self._loops:
+        self._wake.set()
+        self._settle_now.set()
+        # They end between two statements if the database answers; only a stuck one is broken off, and not waited for.
+        _, stuck = await asyncio.wait(self._loops, timeout=_LAST_STATEMENT_SECONDS)
+        for loop in stuck:
             loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        if stuck:
+            await asyncio.wait(stuck, timeout=_LAST_STATEMENT_SECONDS)
         if self._deliveries:
             await asyncio.wait(self._deliveries, timeout=seconds)
         for delivery in self._deliveries:
             delivery.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
-        await self._settle_all()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settle_all()
 
     def wake(self) -> None:
         """Call after rows were committed; they are leased at once."""
@@ -101,7 +111,7 @@ class OutboxWorker:
     # -----------------------------------------------------------------------------------------------------
 
     async def _lease_loop(self) -> None:
-        while True:
+        while not self._stopping:
             self._wake.clear()
             began = asyncio.get_running_loop().time()
             try:
@@ -211,7 +221,7 @@ class OutboxWorker:
     # ----------------------------------------------------------------------------------------------------
 
     async def _settle_loop(self) -> None:
-        while True:
+        while not self._stopping:
             await self._settle_now.wait()
             self._settle_now.clear()
             if not await self._settle_all():
