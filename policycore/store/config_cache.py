@@ -91,7 +91,8 @@ class ConfigCache:
         """Ends the watching."""
         if self._watcher is not None:
             self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            # A statement that is stuck in the database must not hold up the end.
+            await asyncio.wait([self._watcher], timeout=2.0)
 
     async def _watch(self) -> None:
         while True:
