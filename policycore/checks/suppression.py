@@ -45,7 +45,7 @@ def _explain(entry: SuppressionFact) -> str:
     what = _WHO.get(entry.source, "was suppressed")
     remedy = (
         "the customer can write START / ابدأ"
-        if entry.source in ("person", "whatsapp")
+        if entry.source == "person"
         else "an administrator can lift it"
     )
     return f"The person {what} at {since}; {remedy}."

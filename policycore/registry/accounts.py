@@ -57,7 +57,9 @@ class Accounts:
 
 
 def _raises_own_limits(values: Mapping[str, Any]) -> bool:
-    return bool({"plan", "daily_limit", "monthly_limit", "threecx_module_enabled"} & set(values))
+    # The time zone is among them: whoever moves midnight begins a fresh day.
+    own_limits = {"plan", "daily_limit", "monthly_limit", "threecx_module_enabled", "time_zone"}
+    return bool(own_limits & set(values))
 
 
 def _checked(row: AccountRow) -> AccountRow:

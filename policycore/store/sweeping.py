@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from policycore.event_ledger import StrandedMessage
 from policycore.ledger import MessageState, NewMessage
 from policycore.store.tables import (
+    cool_downs,
     idempotency_keys,
     inbox,
     message_events,
@@ -86,6 +87,7 @@ async def sweep(connection: AsyncConnection, now: datetime) -> int:
         delete(signature_claims).where(signature_claims.c.expires_at <= now),
         delete(inbox).where(inbox.c.completed_at <= now - INBOX_LIFE),
         delete(unmatched_receipts).where(unmatched_receipts.c.received_at <= now - UNMATCHED_LIFE),
+        delete(cool_downs).where(cool_downs.c.until <= now),
         delete(refusals).where(refusals.c.minute <= now - REFUSALS_LIFE),
         delete(message_events).where(
             message_events.c.occurred_at <= now - EVENTS_LIFE,

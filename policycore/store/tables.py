@@ -286,8 +286,8 @@ cool_downs = Table(
     Column("integration_id", String(64), primary_key=True),
     Column("event_type", Integer, primary_key=True, autoincrement=False),
     Column("person_id", String(64), primary_key=True),
-    Column("until", Instant, nullable=False),
-    Column("message_id", String(64), nullable=False),
+    Column("until", Instant, nullable=False, index=True),
+    Column("message_id", String(64), nullable=False, index=True),
 )
 
 idempotency_keys = Table(

@@ -37,6 +37,8 @@ def _create_ledger() -> None:
         sa.Column("message_id", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("integration_id", "event_type", "person_id", name="pk_cool_downs"),
     )
+    op.create_index("ix_cool_downs_until", "cool_downs", ["until"])
+    op.create_index("ix_cool_downs_message_id", "cool_downs", ["message_id"])
 
     op.create_table(
         "idempotency_keys",
