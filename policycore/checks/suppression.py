@@ -44,8 +44,6 @@ def _explain(entry: SuppressionFact) -> str:
     since = entry.created_at.isoformat(timespec="seconds")
     what = _WHO.get(entry.source, "was suppressed")
     remedy = (
-        "the customer can write START / ابدأ"
-        if entry.source == "person"
-        else "an administrator can lift it"
+        "the customer can write START / ابدأ" if entry.source == "person" else "an administrator can lift it"
     )
     return f"The person {what} at {since}; {remedy}."
