@@ -78,6 +78,7 @@ class Dispatcher:
         deliveries_waiting: Callable[[], None],
         states_changed: Callable[[], None],
         opted_out: Callable[[str], None],
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._ledger = ledger
         self._senders = senders
@@ -91,7 +92,7 @@ class Dispatcher:
         self._open: dict[str, asyncio.Future[MessageView]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
-            self._settle_batch, max_batch=128, max_waiting=100_000
+            self._settle_batch, max_batch=128, max_waiting=100_000, turn=turn
         )
         self._handing_out: GroupCommit[str, HandOut] = GroupCommit(
             self._hand_out_batch, max_batch=128, max_waiting=100_000

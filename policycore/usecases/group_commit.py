@@ -21,6 +21,8 @@ class GroupCommit(Generic[Item, Answer]):
     """Coalesces concurrent calls of `do` into batches of at most `max_batch`; at most `max_waiting` may wait.
 
     Items may weigh differently: together those of a batch weigh at most `max_weight`, unless one alone is heavier.
+    Groups that share a `turn` commit one after the other. They would share processor and database anyway; in
+    turns their batches are larger, and a batch costs much the same whatever its size.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class GroupCommit(Generic[Item, Answer]):
         max_waiting: int,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_weight: int | None = None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._do_batch = do_batch
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._weigh = weigh
         self._max_weight = max_batch if max_weight is None else max_weight
+        self._turn = turn or asyncio.Lock()
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -62,9 +66,10 @@ class GroupCommit(Generic[Item, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                batch = self._take()
-                if batch:
-                    await self._commit(batch)
+                async with self._turn:
+                    batch = self._take()
+                    if batch:
+                        await self._commit(batch)
         finally:
             self._worker = None
             if self._waiting:
