@@ -2,53 +2,29 @@
 
 Every statement costs a round trip and about as much of this process's time as five rows do. The first one knows
 persons by their numbers and locks them, so the second sees whatever was committed before the lock was had.
+
+What is asked for is unnested from arrays, and each row looked up by itself, LATERAL and bounded: then the plan is the
+same nested loop over indexes whatever the server believes about the tables' sizes. A join left to its judgement has
+read all messages of an account for each batch.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    CompoundSelect,
-    LargeBinary,
-    Row,
-    Select,
-    Text,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    type_coerce,
-    union_all,
-)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ledger import Asked, BatchFacts, Identified, KeyBinding, Named, PersonFacts, WindowRow
 from policycore.model import SuppressionFact
-from policycore.store.batch_values import POSTGRESQL, one_of, one_of_rows, rows_parameter
-from policycore.store.tables import (
-    conversation_bindings,
-    cool_downs,
-    idempotency_keys,
-    identities,
-    messages,
-    persons,
-    quota_usage,
-    signature_claims,
-    suppressions,
-    windows,
-)
-from policycore.store.types import Instant, from_microseconds
+from policycore.store.direct import driver_of
+from policycore.store.types import from_microseconds, to_microseconds
 
 _CLAIM: Final = 1
 _PERSON: Final = 2
 _BINDING: Final = 3
 _OWN_CONVERSATION: Final = 4
 _KEY: Final = 5
-_LOCKED: Final = 6
+_MERGED: Final = 6
 _WINDOW: Final = 7
 _SUPPRESSION: Final = 8
 _COOL_DOWN: Final = 9
@@ -56,173 +32,176 @@ _TEXT: Final = 10
 _QUOTA: Final = 11
 _NUMBER: Final = 12
 
-_NO_TEXT: Final = literal_column("NULL::text", Text)
-_NO_BYTES: Final = literal_column("NULL::bytea", LargeBinary)
-_NO_NUMBER: Final = literal_column("NULL::bigint", BigInteger)
+Record = Sequence[Any]
+"""Kind, three texts, a byte string, two numbers, a fourth text; what a kind has not is NULL."""
 
+_KNOWN: Final = """
+WITH known AS MATERIALIZED (
+    SELECT wanted.account_id, wanted.phone, found.person_id
+    FROM unnest($1::text[], $2::text[]) AS wanted(account_id, phone)
+    CROSS JOIN LATERAL (
+        SELECT person_id FROM identities
+        WHERE account_id = wanted.account_id AND kind = 'phone' AND value = wanted.phone LIMIT 1
+    ) AS found
+)"""
 
-def _part(
-    kind: int,
-    *texts: ColumnElement[Any],
-    octets: ColumnElement[Any] = _NO_BYTES,
-    numbers: tuple[ColumnElement[Any], ...] = (),
-) -> Select[Any]:
-    """One kind of row: its kind, four texts, one byte string, two numbers; what it has not is NULL."""
-    plain = [type_coerce(n, BigInteger) if isinstance(n.type, Instant) else n for n in numbers]
-    return select(
-        literal_column(str(kind)).label("kind"),
-        *(text.label(name) for text, name in zip([*texts, *[_NO_TEXT] * 4][:4], "abcd", strict=True)),
-        octets.label("octets"),
-        *(number.label(name) for number, name in zip([*plain, *[_NO_NUMBER] * 2][:2], "nm", strict=True)),
-    )
+_LOCKED: Final = """, locked AS MATERIALIZED (
+    SELECT id, merged_into FROM persons
+    WHERE id = ANY (ARRAY(SELECT person_id FROM known)) ORDER BY id FOR UPDATE
+)"""
+
+_NAMED: Final = """
+SELECT 1, NULL::text, NULL::text, NULL::text, digest, NULL::bigint, NULL::bigint
+FROM signature_claims WHERE digest = ANY ($3::bytea[])
+UNION ALL SELECT 2, account_id, phone, person_id, NULL, NULL, NULL FROM known
+UNION ALL SELECT 3, found.integration_id, found.external_id, found.instance_id, NULL, NULL, NULL
+FROM unnest($4::text[], $5::text[]) AS wanted(integration_id, external_id)
+CROSS JOIN LATERAL (
+    SELECT integration_id, external_id, instance_id FROM conversation_bindings
+    WHERE integration_id = wanted.integration_id AND external_id = wanted.external_id LIMIT 1
+) AS found
+UNION ALL SELECT 4, conversation_id, instance_id, NULL, NULL, NULL, NULL
+FROM windows WHERE conversation_id = ANY ($6::text[])
+UNION ALL SELECT 5, found.scope, found.key, found.message_id, found.body_digest, found.log_id, found.event_type
+FROM unnest($7::text[], $8::text[]) AS wanted(scope, key)
+CROSS JOIN LATERAL (
+    SELECT scope, key, message_id, body_digest, log_id, event_type FROM idempotency_keys
+    WHERE scope = wanted.scope AND key = wanted.key AND expires_at > $9::bigint LIMIT 1
+) AS found"""
+
+# Named in the union, because PostgreSQL runs no query in WITH that nobody reads.
+_MERGED_MEANWHILE: Final = """
+UNION ALL SELECT 6, id, merged_into, NULL, NULL, NULL, NULL FROM locked WHERE merged_into IS NOT NULL"""
+
+_IDENTIFY: Final = {
+    True: _KNOWN + _LOCKED + _NAMED + _MERGED_MEANWHILE,
+    False: _KNOWN + _NAMED,
+}
 
 
 async def identify(connection: AsyncConnection, named: Named, now: datetime, *, locking: bool) -> Identified:
     """What the batch's names stand for; persons stay locked, in the order of their ids, if `locking`."""
-    known = [(account, "phone", phone) for account, phone in named.phones]
-    parameters: dict[str, Any] = {
-        "claims": sorted(set(named.claims)),
-        "ours": sorted({key[1] for key in named.conversations if key[1].startswith("cnv_")}),
-        "now_": now,
-        **_rows("persons", known, 3),
-        **_rows("conversations", named.conversations, 2),
-        **_rows("keys", named.keys, 2),
-    }
-    rows = (await connection.execute(_identify(locking), parameters)).all()
-    while any(row.kind == _LOCKED and row.b is not None for row in rows):
+    accounts, phones = _columns(named.phones, 2)
+    integrations, conversations = _columns(named.conversations, 2)
+    scopes, keys = _columns(named.keys, 2)
+    values = (
+        *(accounts, phones),
+        sorted(set(named.claims)),
+        *(integrations, conversations),
+        sorted({each for each in conversations if each.startswith("cnv_")}),
+        *(scopes, keys),
+        to_microseconds(now),
+    )
+    driver = driver_of(connection)
+    rows = await driver.fetch(_IDENTIFY[locking], *values)
+    while any(row[0] == _MERGED for row in rows):
         # While the lock was waited for, somebody was joined to another person, whose the number is now.
-        rows = (await connection.execute(_identify(locking), parameters)).all()
+        rows = await driver.fetch(_IDENTIFY[locking], *values)
     found = Identified()
     ours: dict[str, str] = {}
     for row in rows:
         _note(row, found, ours)
-    found.bindings.update({key: ours[key[1]] for key in named.conversations if key[1] in ours})
+    if ours:
+        found.bindings.update({key: ours[key[1]] for key in named.conversations if key[1] in ours})
     return found
 
 
-def _note(row: Row[Any], found: Identified, ours: dict[str, str]) -> None:
-    if row.kind == _CLAIM:
-        found.claims.add(row.octets)
-    elif row.kind == _PERSON:
-        found.persons[row.a, row.b] = row.c
-    elif row.kind == _BINDING:
-        found.bindings[row.a, row.b] = row.c
-    elif row.kind == _OWN_CONVERSATION:
-        ours[row.a] = row.b
-    elif row.kind == _KEY:
-        found.keys[row.a, row.b] = KeyBinding(row.octets, row.n, row.c, row.m)
+def _note(row: Record, found: Identified, ours: dict[str, str]) -> None:
+    kind, a, b, c, octets, n, m = row
+    if kind == _PERSON:
+        found.persons[a, b] = c
+    elif kind == _BINDING:
+        found.bindings[a, b] = c
+    elif kind == _CLAIM:
+        found.claims.add(octets)
+    elif kind == _OWN_CONVERSATION:
+        ours[a] = b
+    elif kind == _KEY:
+        found.keys[a, b] = KeyBinding(octets, n, c, m)
 
 
-@cache
-def _identify(locking: bool) -> CompoundSelect[Any]:
-    of_person = (identities.c.account_id, identities.c.kind, identities.c.value)
-    known = one_of_rows(POSTGRESQL, of_person, "persons")
-    binding, key = conversation_bindings.c, idempotency_keys.c
-    claim = signature_claims.c.digest
-    parts = [
-        _part(_CLAIM, octets=claim).where(one_of(POSTGRESQL, claim, "claims")),
-        _part(_PERSON, identities.c.account_id, identities.c.value, identities.c.person_id).where(known),
-        _part(_BINDING, binding.integration_id, binding.external_id, binding.instance_id).where(
-            one_of_rows(POSTGRESQL, (binding.integration_id, binding.external_id), "conversations")
-        ),
-        _part(_OWN_CONVERSATION, windows.c.conversation_id, windows.c.instance_id).where(
-            one_of(POSTGRESQL, windows.c.conversation_id, "ours")
-        ),
-        _part(
-            _KEY,
-            key.scope,
-            key.key,
-            key.message_id,
-            octets=key.body_digest,
-            numbers=(key.log_id, key.event_type),
-        ).where(one_of_rows(POSTGRESQL, (key.scope, key.key), "keys"), key.expires_at > bindparam("now_")),
-    ]
-    if locking:
-        ids = select(identities.c.person_id).where(known)
-        lock = select(persons.c.id, persons.c.merged_into).where(persons.c.id.in_(ids))
-        locked = lock.order_by(persons.c.id).with_for_update().cte("locked")
-        # Named in the union, because PostgreSQL runs no query in WITH that nobody reads.
-        parts.append(_part(_LOCKED, locked.c.id, locked.c.merged_into))
-    return union_all(*parts)
+_QUOTAS: Final = """
+WITH quota AS MATERIALIZED (
+    SELECT usage.account_id, usage.period, usage.used
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(account_id, period, place)
+    JOIN quota_usage AS usage ON usage.account_id = wanted.account_id AND usage.period = wanted.period
+    ORDER BY wanted.place{locking}
+)"""
+
+_FACTS: Final = """
+SELECT 7, person_id, instance_id, conversation_id, NULL::bytea, last_inbound_at, closed_by_backend_at, NULL::text
+FROM windows WHERE person_id = ANY ($3::text[])
+UNION ALL SELECT 8, person_id, id, source, NULL, created_at, NULL, scope
+FROM suppressions WHERE person_id = ANY ($3::text[]) AND lifted_at IS NULL
+UNION ALL SELECT 9, found.integration_id, found.person_id, NULL, NULL, found.event_type, found.until, NULL
+FROM unnest($4::text[], $5::integer[], $6::text[]) AS wanted(integration_id, event_type, person_id)
+CROSS JOIN LATERAL (
+    SELECT integration_id, event_type, person_id, until FROM cool_downs
+    WHERE integration_id = wanted.integration_id AND event_type = wanted.event_type
+        AND person_id = wanted.person_id AND until > $7::bigint LIMIT 1
+) AS found
+UNION ALL SELECT 10, wanted.account_id, NULL, NULL, wanted.digest, found.persons, NULL, NULL
+FROM unnest($8::text[], $9::bytea[]) AS wanted(account_id, digest)
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT person_id) AS persons FROM messages
+    WHERE account_id = wanted.account_id AND text_digest = wanted.digest AND created_at > $10::bigint
+) AS found
+UNION ALL SELECT 11, account_id, period, NULL, NULL, used, NULL, NULL FROM quota
+UNION ALL SELECT 12, NULL, NULL, NULL, NULL, nextval('decision_log_ids'), NULL, NULL FROM generate_series(1, $11::bigint)"""
+
+_READ_FACTS: Final = {
+    True: _QUOTAS.format(locking=" FOR UPDATE OF usage") + _FACTS,
+    False: _QUOTAS.format(locking="") + _FACTS,
+}
 
 
 async def read_facts(
     connection: AsyncConnection, asked: Asked, now: datetime, *, locking: bool, numbers: int
 ) -> tuple[BatchFacts, list[int]]:
     """The facts, and `numbers` new numbers for the policy log. Quotas that have rows stay locked if `locking`."""
-    parameters: dict[str, Any] = {
-        "ids": sorted(set(asked.person_ids)),
-        "now_": now,
-        "since": asked.since,
-        "count": numbers,
-        **_rows("cools", asked.cool_downs, 3),
-        **_rows("texts", asked.texts, 2),
-        **_rows("quotas", asked.quotas, 2),
-    }
-    rows = (await connection.execute(_facts(locking), parameters)).all()
-    found = BatchFacts(persons=_persons(rows, parameters["ids"]))
+    person_ids = sorted(set(asked.person_ids))
+    rows = await driver_of(connection).fetch(
+        _READ_FACTS[locking],
+        *_columns(asked.quotas, 2),
+        person_ids,
+        *_columns(asked.cool_downs, 3),
+        to_microseconds(now),
+        *_columns(asked.texts, 2),
+        to_microseconds(asked.since),
+        numbers,
+    )
+    found = BatchFacts(persons=_persons(rows, person_ids))
     taken = []
-    for row in rows:
-        if row.kind == _QUOTA:
-            found.quota[row.a, row.b] = row.n
-        elif row.kind == _TEXT:
-            found.spread[row.a, row.octets] = row.n
-        elif row.kind == _COOL_DOWN:
-            found.cool_downs[row.a, row.n, row.b] = from_microseconds(row.m)
-        elif row.kind == _NUMBER:
-            taken.append(row.n)
+    for kind, a, b, _, octets, n, m, _ in rows:
+        if kind == _TEXT:
+            found.spread[a, octets] = n
+        elif kind == _NUMBER:
+            taken.append(n)
+        elif kind == _QUOTA:
+            found.quota[a, b] = n
+        elif kind == _COOL_DOWN:
+            found.cool_downs[a, n, b] = from_microseconds(m)
     return found, sorted(taken)
 
 
-def _persons(rows: Sequence[Row[Any]], person_ids: Iterable[str]) -> dict[str, PersonFacts]:
+def _persons(rows: Sequence[Record], person_ids: Iterable[str]) -> dict[str, PersonFacts]:
     open_at: dict[str, list[WindowRow]] = {}
     blocked: dict[str, SuppressionFact] = {}
     for row in rows:
-        if row.kind == _WINDOW:
-            closed = None if row.m is None else from_microseconds(row.m)
-            open_at.setdefault(row.a, []).append(WindowRow(row.b, from_microseconds(row.n), row.c, closed))
-    for row in sorted((row for row in rows if row.kind == _SUPPRESSION), key=lambda row: int(row.n)):
-        known = blocked.get(row.a)
-        if known is None or (known.scope != "all" and row.d == "all"):
-            blocked[row.a] = SuppressionFact(row.b, row.c, row.d, from_microseconds(row.n))
+        if row[0] == _WINDOW:
+            _, person, instance, conversation, _, last, closed_at, _ = row
+            closed = None if closed_at is None else from_microseconds(closed_at)
+            window = WindowRow(instance, from_microseconds(last), conversation, closed)
+            open_at.setdefault(person, []).append(window)
+    for row in sorted((row for row in rows if row[0] == _SUPPRESSION), key=lambda row: int(row[5])):
+        _, person, entry_id, source, _, created_at, _, scope = row
+        known = blocked.get(person)
+        if known is None or (known.scope != "all" and scope == "all"):
+            blocked[person] = SuppressionFact(entry_id, source, scope, from_microseconds(created_at))
     return {person: PersonFacts(tuple(open_at.get(person, ())), blocked.get(person)) for person in person_ids}
 
 
-@cache
-def _facts(locking: bool) -> CompoundSelect[Any]:
-    window, entry, cool, text = windows.c, suppressions.c, cool_downs.c, messages.c
-    quota = _quota(locking).cte("quota")
-    cooling = (cool.integration_id, cool.event_type, cool.person_id)
-    said = (text.account_id, text.text_digest)
-    return union_all(
-        _part(
-            _WINDOW, window.person_id, window.instance_id, window.conversation_id,
-            numbers=(window.last_inbound_at, window.closed_by_backend_at),
-        ).where(one_of(POSTGRESQL, window.person_id, "ids")),
-        _part(
-            _SUPPRESSION, entry.person_id, entry.id, entry.source, entry.scope, numbers=(entry.created_at,)
-        ).where(one_of(POSTGRESQL, entry.person_id, "ids"), entry.lifted_at.is_(None)),
-        _part(
-            _COOL_DOWN, cool.integration_id, cool.person_id, numbers=(cool.event_type, cool.until)
-        ).where(one_of_rows(POSTGRESQL, cooling, "cools"), cool.until > bindparam("now_")),
-        _part(_TEXT, text.account_id, octets=text.text_digest, numbers=(func.count(text.person_id.distinct()),))
-        .where(one_of_rows(POSTGRESQL, said, "texts"), text.created_at > bindparam("since"))
-        .group_by(*said),
-        _part(_QUOTA, quota.c.account_id, quota.c.period, numbers=(quota.c.used,)),
-        _part(_NUMBER, numbers=(func.nextval("decision_log_ids"),)).select_from(
-            func.generate_series(1, bindparam("count", type_=BigInteger)).alias("series")
-        ),
-    )  # fmt: skip
-
-
-def _quota(locking: bool) -> Select[Any]:
-    key = (quota_usage.c.account_id, quota_usage.c.period)
-    query = select(quota_usage).where(one_of_rows(POSTGRESQL, key, "quotas")).order_by(*key)
-    return query.with_for_update() if locking else query
-
-
-def _rows(name: str, rows: Iterable[tuple[Any, ...]], width: int) -> dict[str, Any]:
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> tuple[list[Any], ...]:
+    """Different rows, sorted, as one list for each column: locks are taken in this order."""
     wanted = sorted(set(rows))
-    if wanted:
-        return rows_parameter(POSTGRESQL, name, wanted)
-    return {f"{name}_{place}": [] for place in range(width)}
+    return tuple([row[place] for row in wanted] for place in range(width))

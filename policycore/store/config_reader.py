@@ -43,6 +43,7 @@ from policycore.store.tables import (
     service_tokens,
     templates,
 )
+from policycore.store.direct import driver_of
 from policycore.store.types import from_microseconds
 
 Unseal = Callable[[bytes, tuple[str, str], str], str]
@@ -63,7 +64,7 @@ async def read_version(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(config_state.c.version))).scalar_one())
 
 
-_MOMENT = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, version FROM config_state")
+_MOMENT = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, version FROM config_state"
 
 
 async def read_moment(connection: AsyncConnection, clock: Callable[[], datetime]) -> tuple[datetime, int]:
@@ -72,7 +73,7 @@ async def read_moment(connection: AsyncConnection, clock: Callable[[], datetime]
     """
     if connection.dialect.name != "postgresql":
         return clock(), await read_version(connection)
-    microseconds, version = (await connection.execute(_MOMENT)).one()
+    [(microseconds, version)] = await driver_of(connection).fetch(_MOMENT)
     return from_microseconds(microseconds), version
 
 
