@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -16,9 +17,8 @@ from sqlalchemy import update  # noqa: E402
 
 from policycore.checks import build_checks  # noqa: E402
 from policycore.content.load import load_scorer  # noqa: E402
-from policycore.event_ledger import EventWrites, Settlement  # noqa: E402
+from policycore.ledger import MessageState, view_of  # noqa: E402
 from policycore.model import EventType, Intent, Source  # noqa: E402
-from policycore.ports import AttemptOutcome, Outcome  # noqa: E402
 from policycore.store import tables  # noqa: E402
 from policycore.usecases.bodies import STATUS_UPDATED  # noqa: E402
 from policycore.usecases.command import SubmitCommand  # noqa: E402
@@ -97,17 +97,17 @@ async def _one_batch(core: CoreParts, decider: BatchDecider, size: int, first: i
     began = time.process_time()
     decided = await decider(commands)
     middle = time.process_time()
+    now = datetime.now(UTC)
     accepted = [
-        Settlement(message_id, AttemptOutcome(Outcome.ACCEPTED, external_message_id=f"x{message_id}"))
-        for message_id in decided.messages
+        view_of(message, MessageState.ACCEPTED, f"x{message_id}", now)
+        for message_id, message in decided.messages.items()
     ]
     if len(accepted) != size:
         raise RuntimeError(f"{size - len(accepted)} of {size} were refused")
     settling = time.process_time()
-    async with core.events.begin() as transaction:
-        views = await transaction.settle(accepted)
-        changed = [(STATUS_UPDATED, view) for view in views.values()]
-        await transaction.write(EventWrites(events=changed))
+    settled, _ = await core.events.record_accepted(accepted, STATUS_UPDATED, now)
+    if len(settled) != size:
+        raise RuntimeError(f"{size - len(settled)} of {size} were not settled")
     return middle - began, time.process_time() - settling
 
 

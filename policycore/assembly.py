@@ -217,6 +217,7 @@ def _use_cases(
         deliveries_waiting=outbox.wake,
         states_changed=changes.notify,
         opted_out=lambda person_id: ways.guards.opted_out(person_id, clock() + GUARDED_FOR),
+        database_now=config.database_now,
         turn=turn,
     )
     after = AfterCommit(dispatcher, ways.guards, changes, outbox.wake, clock)

@@ -91,6 +91,8 @@ class Settlement:
 
     message_id: str
     outcome: AttemptOutcome
+    message: NewMessage | None = None
+    """The message as it was handed out, if whoever attempted it knows."""
 
 
 class EventTransaction(Protocol):
@@ -149,6 +151,14 @@ class EventLedger(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[EventTransaction]:
         """A transaction, committed at the end and rolled back on any error."""
+
+    async def record_accepted(
+        self, views: Sequence[MessageView], event_name: str, now: datetime
+    ) -> tuple[set[str], set[str]]:
+        """Makes messages that are handed out accepted ones, as `views` says they are then, and tells the stream of
+        events; committed when it returns. Returns the ids of those that were still handed out, and of those among
+        them for which receipts had come before. All others must be settled in a transaction; a store may leave all.
+        """
 
     async def find_stranded(self, *, overdue_seconds: float, lost_seconds: float) -> list[StrandedMessage]:
         """Messages waiting longer than `overdue_seconds` past their turn, or handed out `lost_seconds` ago

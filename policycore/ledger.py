@@ -133,6 +133,37 @@ class NewMessage:
     confirms_opt_out: bool = False
 
 
+def view_of(
+    message: NewMessage,
+    state: MessageState | None = None,
+    external_message_id: str = "",
+    updated_at: datetime | None = None,
+) -> MessageView:
+    """A new message as callers see it: as it was made, or in a later state."""
+    return MessageView(
+        message_id=message.message_id,
+        account_id=message.account_id,
+        instance_id=message.instance_id,
+        integration_id=message.integration_id,
+        conversation_id=message.conversation_id,
+        person_id=message.person_id,
+        phone=message.phone,
+        lid=message.lid,
+        bsuid=message.bsuid,
+        outbound=True,
+        state=message.state if state is None else state,
+        external_message_id=external_message_id,
+        text=message.text,
+        created_at=message.created_at,
+        updated_at=message.created_at if updated_at is None else updated_at,
+        log_id=message.log_id,
+        error_code="",
+        error_text="",
+        event_type=message.event_type,
+        kind=1,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """An idempotency key that binds."""

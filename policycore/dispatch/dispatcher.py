@@ -12,11 +12,19 @@ from policycore.errors import PolicyCoreError
 from policycore.event_ledger import EventLedger, EventWrites, Settlement, StrandedMessage
 from policycore.ids import RandomBytes
 from policycore.inbound import InboundEvent, Receipt, ReceiptKind
-from policycore.ledger import MessageView, NewMessage
-from policycore.ports import AttemptOutcome, Counters, LateReceipt, OutboundMessage, Outcome, Senders
+from policycore.ledger import MessageState, MessageView, NewMessage, view_of
+from policycore.ports import (
+    AttemptOutcome,
+    Consequence,
+    Counters,
+    LateReceipt,
+    OutboundMessage,
+    Outcome,
+    Senders,
+)
 from policycore.registry.snapshot import Snapshot
 from policycore.usecases.bodies import STATUS_UPDATED, status_body
-from policycore.usecases.deliveries import deliveries_for
+from policycore.usecases.deliveries import deliveries_for, webhook_wants
 from policycore.usecases.group_commit import GroupCommit
 from policycore.usecases.record_events import Report
 
@@ -78,6 +86,7 @@ class Dispatcher:
         deliveries_waiting: Callable[[], None],
         states_changed: Callable[[], None],
         opted_out: Callable[[str], None],
+        database_now: Callable[[], datetime] | None = None,
         turn: asyncio.Lock | None = None,
     ) -> None:
         self._ledger = ledger
@@ -89,6 +98,7 @@ class Dispatcher:
         self._deliveries_waiting = deliveries_waiting
         self._states_changed = states_changed
         self._opted_out = opted_out
+        self._database_now = database_now or clock
         self._open: dict[str, asyncio.Future[MessageView]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
@@ -137,7 +147,7 @@ class Dispatcher:
                 if handed_out is HandOut.OPTED_OUT:
                     return await self._settle(Settlement(message.message_id, OPTED_OUT_MEANWHILE))
             outcome = await self._attempt(message)
-            view = await self._settle(Settlement(message.message_id, outcome))
+            view = await self._settle(Settlement(message.message_id, outcome, message))
             if view.state.name != "WAITING":
                 self._schedule_receipts(message, view, outcome.receipts)
                 return view
@@ -174,6 +184,41 @@ class Dispatcher:
         return await self._settling.do(settlement)
 
     async def _settle_batch(self, settlements: Sequence[Settlement]) -> list[MessageView]:
+        views = await self._record_accepted([each for each in settlements if self._only_accepted(each)])
+        others = [each for each in settlements if each.message_id not in views]
+        if others:
+            views.update(await self._settle_others(others))
+        return [views[settlement.message_id] for settlement in settlements]
+
+    def _only_accepted(self, settlement: Settlement) -> bool:
+        """Whether nothing follows from an outcome but that its message was accepted."""
+        outcome, message = settlement.outcome, settlement.message
+        return (
+            message is not None
+            and outcome.outcome is Outcome.ACCEPTED
+            and outcome.consequence is Consequence.NONE
+            and bool(outcome.external_message_id)
+            and not webhook_wants(self._snapshot(), message.account_id, STATUS_UPDATED)
+        )
+
+    async def _record_accepted(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
+        """Messages that are accepted now. One that is not handed out any more, or has receipts waiting for it, is
+        left to be settled with everything that belongs to that.
+        """
+        if not settlements:
+            return {}
+        now = self._database_now()
+        views = {
+            each.message_id: view_of(
+                each.message, MessageState.ACCEPTED, each.outcome.external_message_id, now
+            )
+            for each in settlements
+            if each.message is not None
+        }
+        accepted, early = await self._ledger.record_accepted(list(views.values()), STATUS_UPDATED, now)
+        return {message_id: views[message_id] for message_id in accepted - early}
+
+    async def _settle_others(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
         async with self._ledger.begin() as transaction:
             views = await transaction.settle(settlements)
             writes = EventWrites()
@@ -190,7 +235,7 @@ class Dispatcher:
             if suppression.scope == "all":
                 self._opted_out(suppression.person_id)
         await self._slow_down(settlements, views)
-        return [views[settlement.message_id] for settlement in settlements]
+        return views
 
     def _tell(self, view: MessageView, snapshot: Snapshot, writes: EventWrites) -> None:
         if view.state.name == "WAITING":

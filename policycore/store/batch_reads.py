@@ -147,7 +147,8 @@ CROSS JOIN LATERAL (
     WHERE account_id = wanted.account_id AND text_digest = wanted.digest AND created_at > $10::bigint
 ) AS found
 UNION ALL SELECT 11, account_id, period, NULL, NULL, used, NULL, NULL FROM quota
-UNION ALL SELECT 12, NULL, NULL, NULL, NULL, nextval('decision_log_ids'), NULL, NULL FROM generate_series(1, $11::bigint)"""
+UNION ALL SELECT 12, NULL, NULL, NULL, NULL, nextval('decision_log_ids'), NULL, NULL
+FROM generate_series(1, $11::bigint)"""
 
 _READ_FACTS: Final = {
     True: _QUOTAS.format(locking=" FOR UPDATE OF usage") + _FACTS,

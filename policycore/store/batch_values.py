@@ -8,10 +8,11 @@ and no network between, and takes one parameter for each value.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    Dialect,
     String,
     Table,
     Text,
@@ -23,10 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
+from policycore.store.direct import driver_of
+from policycore.store.types import Instant, to_microseconds
+
 POSTGRESQL = "postgresql"
+_DRIVERS_DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 def one_of(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -55,12 +61,28 @@ def rows_parameter(dialect: str, name: str, rows: Collection[tuple[Any, ...]]) -
 class Rows:
     """Rows to insert into a table; all name the same columns.
 
-    With `adds`, a row whose primary key is there already adds its value of that column to it.
+    With `adds`, a row whose primary key is there already adds its value of that column to it; with `replaces`, it
+    replaces those columns, and with `if_other` only if that column differs.
     """
 
     table: Table
     rows: Sequence[Mapping[str, Any]]
     adds: str = ""
+    replaces: tuple[str, ...] = ()
+    if_other: str = ""
+
+    @property
+    def shape(self) -> "_Shape":
+        """Everything a statement depends on."""
+        return _Shape(self.table, tuple(self.rows[0]), self.adds, self.replaces, self.if_other)
+
+
+class _Shape(NamedTuple):
+    table: Table
+    names: tuple[str, ...]
+    adds: str
+    replaces: tuple[str, ...]
+    if_other: str
 
 
 async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
@@ -70,50 +92,65 @@ async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
         return
     if connection.dialect.name != POSTGRESQL:
         for part in parts:
-            await connection.execute(_insert_each(part.table, part.adds), part.rows)
+            await connection.execute(_insert_each(part.shape), part.rows)
         return
-    shapes = tuple((part.table, tuple(part.rows[0]), part.adds) for part in parts)
+    shapes = tuple(part.shape for part in parts)
     columns = {
-        f"{table.name}_{name}": [row[name] for row in part.rows]
-        for part, (table, names, _) in zip(parts, shapes, strict=True)
-        for name in names
+        f"{shape.table.name}_{name}": [row[name] for row in part.rows]
+        for part, shape in zip(parts, shapes, strict=True)
+        for name in shape.names
     }
-    await connection.execute(_insert_together(shapes), columns)
-
-
-_Shape = tuple[Table, tuple[str, ...], str]
-"""A table, the columns that are written, and the one that is added to, if any."""
+    statement, names = _insert_together(shapes)
+    values = [
+        [None if value is None else to_microseconds(value) for value in columns[name]]
+        if is_instant
+        else columns[name]
+        for name, is_instant in names
+    ]
+    await driver_of(connection).fetch(statement, *values)
 
 
 @cache
-def _insert_together(shapes: tuple[_Shape, ...]) -> postgresql.Insert:
-    *others, last = [_insert_unnested(*shape) for shape in shapes]
+def _insert_together(shapes: tuple[_Shape, ...]) -> tuple[str, list[tuple[str, bool]]]:
+    """The statement as the driver takes it; in order of its parameters, their names and whether they are moments."""
+    *others, last = [_insert_unnested(shape) for shape in shapes]
     for place, other in enumerate(others):
         last = last.add_cte(other.cte(f"insert_{place}"))
-    return last
+    compiled = last.compile(dialect=_DRIVERS_DIALECT)
+    moments = {
+        f"{shape.table.name}_{name}": isinstance(shape.table.c[name].type, Instant)
+        for shape in shapes
+        for name in shape.names
+    }
+    return str(compiled), [(name, moments[name]) for name in compiled.positiontup or ()]
 
 
-def _insert_unnested(table: Table, names: tuple[str, ...], adds: str) -> postgresql.Insert:
+def _insert_unnested(shape: _Shape) -> postgresql.Insert:
+    table, names = shape.table, shape.names
     arrays = [_array(f"{table.name}_{name}", table.c[name].type) for name in names]
     values = select(*_unnested(arrays, names).c)
     statement = postgresql.insert(table).from_select(list(names), values, include_defaults=False)
-    return _adding(statement, table, adds)
+    return _settling_conflicts(statement, shape)
 
 
 @cache
-def _insert_each(table: Table, adds: str) -> sqlite.Insert:
-    return _adding(sqlite.insert(table), table, adds)
+def _insert_each(shape: _Shape) -> sqlite.Insert:
+    return _settling_conflicts(sqlite.insert(shape.table), shape)
 
 
 _Insert = TypeVar("_Insert", sqlite.Insert, postgresql.Insert)
 
 
-def _adding(statement: _Insert, table: Table, adds: str) -> _Insert:
-    if not adds:
+def _settling_conflicts(statement: _Insert, shape: _Shape) -> _Insert:
+    table, excluded = shape.table, statement.excluded
+    changes: dict[str, ColumnElement[Any]] = {name: excluded[name] for name in shape.replaces}
+    if shape.adds:
+        changes[shape.adds] = table.c[shape.adds] + excluded[shape.adds]
+    if not changes:
         return statement
-    total = table.c[adds] + statement.excluded[adds]
+    condition = table.c[shape.if_other] != excluded[shape.if_other] if shape.if_other else None
     keys = [column.name for column in table.primary_key]
-    return statement.on_conflict_do_update(index_elements=keys, set_={adds: total})
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes, where=condition)
 
 
 def _array(name: str, item: TypeEngine[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,6 +39,7 @@ class ConfigCache:
         self._monotonic = monotonic
         self._snapshot: Snapshot | None = None
         self._confirmed_at = float("-inf")
+        self._moment: tuple[datetime, float] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._published = ConfigChanges()
         self.subscribers: list[Callable[[], None]] = []
@@ -53,12 +54,20 @@ class ConfigCache:
         """Seconds since this copy was last known to be the newest."""
         return self._monotonic() - self._confirmed_at
 
+    def database_now(self) -> datetime:
+        """The database's clock: as it was last read, at most about half a second ago, and has moved on since."""
+        if self._moment is None:
+            raise RuntimeError("the database's clock was not read before it was used")
+        read, at = self._moment
+        return read + timedelta(seconds=self._monotonic() - at)
+
     async def at(self, connection: AsyncConnection) -> tuple[datetime, Snapshot]:
         """The database's clock, and the configuration that is true in this transaction; read again if its
         version moved.
         """
         started = self._monotonic()
         now, version = await read_moment(connection, self._clock)
+        self._moment = (now, self._monotonic())
         if self._snapshot is None or self._snapshot.version != version:
             await self._replace(connection)
         self._confirmed_at = max(self._confirmed_at, started)

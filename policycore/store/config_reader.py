@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Row, Table, func, select, text, update
+from sqlalchemy import Row, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.model import PauseFact, TemplateFact
@@ -29,6 +29,7 @@ from policycore.registry.snapshot import (
     Snapshot,
     WebhookConfig,
 )
+from policycore.store.direct import driver_of
 from policycore.store.tables import (
     accounts,
     api_keys,
@@ -43,7 +44,6 @@ from policycore.store.tables import (
     service_tokens,
     templates,
 )
-from policycore.store.direct import driver_of
 from policycore.store.types import from_microseconds
 
 Unseal = Callable[[bytes, tuple[str, str], str], str]

@@ -19,6 +19,7 @@ from policycore.ledger import (
     Named,
     NewDecision,
     NewKey,
+    NewMessage,
 )
 from policycore.model import Action, Decision
 from policycore.reasons import ReasonCode, Verdict
@@ -103,9 +104,9 @@ class SqlDecisionTransaction:
             Rows(messages, [new_message_row(new) for new in writes.messages]),
             Rows(idempotency_keys, [_key_row(key) for key in keys]),
             quota_rows(writes.quota),
+            _cool_down_rows(writes.messages),
+            self._binding_rows(writes),
         )
-        await self._write_cool_downs(writes)
-        await self._write_bindings(writes)
 
     async def _forget_expired(self, keys: Sequence[NewKey]) -> None:
         """An expired binding of the same key may still lie here."""
@@ -115,29 +116,7 @@ class SqlDecisionTransaction:
             delete(table).where(tuple_(table.c.scope, table.c.key).in_(pairs), table.c.expires_at <= self.now)
         )
 
-    async def _write_cool_downs(self, writes: DecisionWrites) -> None:
-        rows = [
-            {
-                "integration_id": message.integration_id,
-                "event_type": message.event_type,
-                "person_id": message.person_id,
-                "until": message.cool_down_until,
-                "message_id": message.message_id,
-            }
-            for message in writes.messages
-            if message.cool_down_until is not None
-        ]
-        if rows:
-            statement = upsert(self.connection, cool_downs)
-            await self.connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["integration_id", "event_type", "person_id"],
-                    set_={"until": statement.excluded.until, "message_id": statement.excluded.message_id},
-                ),
-                rows,
-            )
-
-    async def _write_bindings(self, writes: DecisionWrites) -> None:
+    def _binding_rows(self, writes: DecisionWrites) -> Rows:
         rows = [
             {
                 "integration_id": integration_id,
@@ -148,20 +127,8 @@ class SqlDecisionTransaction:
             }
             for (integration_id, external_id), (instance_id, person_id) in sorted(writes.bindings.items())
         ]
-        if rows:
-            statement = upsert(self.connection, conversation_bindings)
-            await self.connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["integration_id", "external_id"],
-                    set_={
-                        "instance_id": statement.excluded.instance_id,
-                        "person_id": statement.excluded.person_id,
-                        "updated_at": statement.excluded.updated_at,
-                    },
-                    where=conversation_bindings.c.instance_id != statement.excluded.instance_id,
-                ),
-                rows,
-            )
+        changes = ("instance_id", "person_id", "updated_at")
+        return Rows(conversation_bindings, rows, replaces=changes, if_other="instance_id")
 
 
 class SqlDecisionLedger:
@@ -201,6 +168,22 @@ class SqlDecisionLedger:
                 .returning(signature_claims.c.digest)
             )
             return (await connection.execute(statement)).first() is not None
+
+
+def _cool_down_rows(new: Sequence[NewMessage]) -> Rows:
+    """One for each (integration, event type, person); the last message of a batch counts."""
+    rows = {
+        (message.integration_id, message.event_type, message.person_id): {
+            "integration_id": message.integration_id,
+            "event_type": message.event_type,
+            "person_id": message.person_id,
+            "until": message.cool_down_until,
+            "message_id": message.message_id,
+        }
+        for message in new
+        if message.cool_down_until is not None
+    }
+    return Rows(cool_downs, list(rows.values()), replaces=("until", "message_id"))
 
 
 def _key_row(key: NewKey) -> dict[str, Any]:

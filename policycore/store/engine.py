@@ -57,6 +57,19 @@ class Database:
                     yield connection
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to PostgreSQL for single statements, each a transaction of its own."""
+        with reached():
+            async with self.engine.connect() as connection:
+                driver = await checked_out(connection)
+                try:
+                    yield connection
+                except BaseException:
+                    if driver.is_closed():
+                        await connection.invalidate()
+                    raise
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading a consistent state; takes no write lock."""
         with reached():
@@ -177,7 +190,8 @@ def open_database(url: str, clock: Callable[[], datetime] = _utc_now, pool_size:
             connect_args={
                 "timeout": 5,
                 "command_timeout": 15,
-                "server_settings": {"application_name": "hubgate", "jit": "off"},
+                # Prepared plans live long: one that was made while a table was small must not read all of it later.
+                "server_settings": {"application_name": "hubgate", "jit": "off", "enable_seqscan": "off"},
             },
         )
     return Database(engine, clock)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.event_ledger import (
@@ -19,12 +19,14 @@ from policycore.event_ledger import (
 from policycore.inbound import InstanceStateChange, PersonRef, Receipt
 from policycore.ledger import MessageView
 from policycore.registry.snapshot import Snapshot
+from policycore.store import accepting
 from policycore.store import receipts as receipt_store
 from policycore.store import settlements as settlement_store
 from policycore.store.batch_values import Rows, insert_rows
 from policycore.store.config_reader import bump_version
 from policycore.store.decisions import SnapshotAt, close_window, decision_row, next_numbers
 from policycore.store.engine import Database
+from policycore.store.event_numbers import next_event_numbers
 from policycore.store.findings import encode_json
 from policycore.store.message_rows import insert_messages, read_views
 from policycore.store.person_resolution import link_persons, resolve_persons
@@ -44,19 +46,8 @@ from policycore.store.tables import (
     windows,
 )
 
-_EVENTS_LOCK = 0x6576656E7473
-"""PostgreSQL advisory lock: numbers of the event stream are given out and committed one transaction at a
-time, so that whoever resumes after a number has seen every smaller one.
-"""
-
 LOCK_LIFTED = "reachout_lock_lifted"
 """Reason of the report that ends a reach-out lock."""
-
-_LOCK_AND_NUMBER = text(
-    "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(:key)) "
-    "SELECT nextval('message_event_ids') FROM held CROSS JOIN generate_series(1, :count)"
-)
-"""The numbers are drawn for the rows of the join, so not before the lock is held."""
 
 _INSERT_ROWS = 500
 """Rows in one INSERT with RETURNING; databases bound the number of parameters."""
@@ -296,16 +287,10 @@ class SqlEventTransaction:
             .values(error_code=note, updated_at=self.now)
         )
 
-    async def _next_event_numbers(self, count: int) -> Sequence[int]:
-        if self.connection.dialect.name != "postgresql":
-            return await next_numbers(self.connection, "message_event_ids", message_events.c.sequence, count)
-        wanted = {"key": _EVENTS_LOCK, "count": count}
-        return sorted((await self.connection.execute(_LOCK_AND_NUMBER, wanted)).scalars())
-
     async def tell(self, changed: Sequence[tuple[str, MessageView]]) -> None:
         if not changed:
             return
-        numbers = await self._next_event_numbers(len(changed))
+        numbers = await next_event_numbers(self.connection, len(changed))
         rows = [
             {
                 "sequence": number,
@@ -332,6 +317,14 @@ class SqlEventLedger:
         async with self._database.transaction() as connection:
             now, snapshot = await self._snapshot_at(connection)
             yield SqlEventTransaction(connection, now, snapshot)
+
+    async def record_accepted(
+        self, views: Sequence[MessageView], event_name: str, now: datetime
+    ) -> tuple[set[str], set[str]]:
+        if not self._database.is_postgres:
+            return set(), set()
+        async with self._database.statement() as connection:
+            return await accepting.record_accepted(connection, views, event_name, now)
 
     async def find_stranded(self, *, overdue_seconds: float, lost_seconds: float) -> list[StrandedMessage]:
         async with self._database.reading() as connection:

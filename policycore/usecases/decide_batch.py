@@ -23,6 +23,7 @@ from policycore.ledger import (
     NewDecision,
     NewKey,
     NewMessage,
+    view_of,
 )
 from policycore.model import TEMPLATED, Action, Decision, EventType, Facts, Finding
 from policycore.phone import mask_phone
@@ -408,32 +409,6 @@ def _answer(draft: Draft, messages: dict[str, NewMessage], now: datetime) -> Dec
         decision=draft.decision,
         event_type=draft.item.intent.event_type,
         message=view_of(message) if message else None,
-    )
-
-
-def view_of(message: NewMessage) -> MessageView:
-    """A new message as callers see it."""
-    return MessageView(
-        message_id=message.message_id,
-        account_id=message.account_id,
-        instance_id=message.instance_id,
-        integration_id=message.integration_id,
-        conversation_id=message.conversation_id,
-        person_id=message.person_id,
-        phone=message.phone,
-        lid=message.lid,
-        bsuid=message.bsuid,
-        outbound=True,
-        state=message.state,
-        external_message_id="",
-        text=message.text,
-        created_at=message.created_at,
-        updated_at=message.created_at,
-        log_id=message.log_id,
-        error_code="",
-        error_text="",
-        event_type=message.event_type,
-        kind=1,
     )
 
 

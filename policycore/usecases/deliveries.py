@@ -5,7 +5,7 @@ from typing import Any
 
 from policycore.event_ledger import NewDelivery
 from policycore.ids import RandomBytes, new_id
-from policycore.registry.snapshot import InstanceConfig, Snapshot
+from policycore.registry.snapshot import InstanceConfig, Snapshot, WebhookConfig
 from policycore.usecases.bodies import OPTED_OUT, RECEIVED
 
 _FOR_AGENTS = frozenset({RECEIVED, OPTED_OUT})
@@ -29,9 +29,11 @@ def deliveries_for(
         for integration in snapshot.integrations_by_instance.get(instance.instance_id, ()):
             if integration.enabled and integration.inbound_enabled and integration.destination_kind != "none":
                 targets.append((integration.integration_id, None))
-    for webhook in snapshot.webhooks.get(instance.account_id, ()):
-        if webhook.enabled and (not webhook.event_names or event_name in webhook.event_names):
-            targets.append((None, webhook.webhook_id))
+    targets.extend(
+        (None, webhook.webhook_id)
+        for webhook in snapshot.webhooks.get(instance.account_id, ())
+        if _wants(webhook, event_name)
+    )
     return [
         NewDelivery(
             delivery_id=new_id("dlv_", random_bytes),
@@ -45,3 +47,12 @@ def deliveries_for(
         )
         for integration_id, webhook_id in targets
     ]
+
+
+def webhook_wants(snapshot: Snapshot, account_id: str, event_name: str) -> bool:
+    """Whether any customer webhook of an account wants an event."""
+    return any(_wants(webhook, event_name) for webhook in snapshot.webhooks.get(account_id, ()))
+
+
+def _wants(webhook: WebhookConfig, event_name: str) -> bool:
+    return webhook.enabled and (not webhook.event_names or event_name in webhook.event_names)

@@ -5,6 +5,7 @@ import os
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import insert, update
 
@@ -397,19 +398,43 @@ async def test_a_caller_that_leaves_at_any_moment_loses_and_doubles_nothing(core
     await sums_are_right(core)
 
 
+def _break(core: CoreParts, patch: pytest.MonkeyPatch, moment: str) -> None:
+    """Lets SQLite's dialect, or PostgreSQL's driver, fail at one moment of every transaction."""
+    if core.database.is_postgres:
+        _break_driver(patch, moment)
+        return
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the connection is gone")
+
+    patch.setattr(core.database.engine.dialect, f"do_{moment}", broken)
+
+
+def _break_driver(patch: pytest.MonkeyPatch, moment: str) -> None:
+    execute, fetch = asyncpg.Connection.execute, asyncpg.Connection.fetch
+
+    async def broken_execute(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        if query == moment.upper():
+            raise OSError("the connection is gone")
+        return await execute(self, query, *args, **options)
+
+    async def broken_fetch(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        if moment == "execute":
+            raise OSError("the connection is gone")
+        return await fetch(self, query, *args, **options)
+
+    patch.setattr(asyncpg.Connection, "execute", broken_execute)
+    patch.setattr(asyncpg.Connection, "fetch", broken_fetch)
+
+
 @pytest.mark.parametrize("moment", ["begin", "execute", "commit"])
 async def test_a_database_that_breaks_is_told_and_leaves_nothing(
     core: CoreParts, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     await core.inbound("Hello")
-    connections = {"begin": "do_begin", "execute": "do_execute", "commit": "do_commit"}
-    dialect = core.database.engine.dialect
-
-    def broken(*_: Any, **__: Any) -> None:
-        raise OSError("the connection is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(dialect, connections[moment], broken)
+        _break(core, patch, moment)
         answers = await asyncio.gather(
             *(core.reply(f"Text number {n}.", timeout=0.1) for n in range(4)), return_exceptions=True
         )

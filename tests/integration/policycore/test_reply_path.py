@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -219,15 +220,15 @@ async def test_an_outcome_is_recorded_when_the_ledger_can_be_written_again(
     core: CoreParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await core.inbound("hi")
-    real, failures = core.events.begin, iter([True, True, True])
+    real, failures = core.events.record_accepted, iter([True, True, True])
 
-    def begin() -> object:
+    async def record_accepted(*told: Any) -> Any:
         if next(failures, False):
             raise OSError("the database is away")
-        return real()
+        return await real(*told)
 
     def after_the_decision(message: OutboundMessage) -> AttemptOutcome:
-        monkeypatch.setattr(core.events, "begin", begin)
+        monkeypatch.setattr(core.events, "record_accepted", record_accepted)
         return core.senders.accept(message)
 
     core.senders.answer = after_the_decision
