@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from policycore.counters.breaker import Breaker
 from policycore.counters.memory import MICROSECONDS, MemoryCounters, pace_of
@@ -43,9 +43,13 @@ class _Call:
     """One run of a script. `places` are the positions in the caller's list that it answers."""
 
     script: str
-    keys: list[str]
-    arguments: list[str | int]
+    arguments: list[str | int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    keys: dict[str, int] = field(default_factory=dict)
+
+    def number(self, key: str) -> int:
+        """The place of a key among those of the script, counted from 1."""
+        return self.keys.setdefault(key, len(self.keys) + 1)
 
 
 def open_client(url: str, *, cluster: bool = False) -> Redis | RedisCluster:
@@ -88,6 +92,7 @@ class RedisCounters:
         prefix: str = "hubgate",
     ) -> None:
         self._client = client
+        self._clustered = isinstance(client, RedisCluster)
         self._twin = twin
         self._breaker = Breaker(clock)
         self._budget = budget_seconds
@@ -107,7 +112,7 @@ class RedisCounters:
         return waits
 
     async def reserve_turns(self, requests: Sequence[TurnRequest], *, peek: bool = False) -> list[Turn]:
-        """One round trip for all of them, one script for each instance."""
+        """One round trip for all of them."""
         calls = self._turn_calls(requests, "peek" if peek else "reserve")
         answers = await self._run(calls)
         if answers is None:
@@ -143,42 +148,41 @@ class RedisCounters:
         await self._client.aclose()
 
     def _admit_calls(self, admissions: Sequence[Admission]) -> list[_Call]:
-        calls: dict[tuple[str, int], _Call] = {}
+        calls: dict[str, _Call] = {}
         for place, admission in enumerate(admissions):
             window = int(admission.window_seconds * MICROSECONDS)
-            call = calls.get((admission.key, window))
-            if call is None:
-                key = f"{self._prefix}:admit:{{{admission.key}}}:{window}"
-                call = calls[admission.key, window] = _Call(ADMIT, [key], [window])
-            call.arguments.append(admission.limit)
+            call = self._call_for(admission.key, calls, ADMIT)
+            number = call.number(f"{self._prefix}:admit:{{{admission.key}}}:{window}")
+            call.arguments += (number, window, admission.limit)
             call.places.append(place)
         return list(calls.values())
 
     def _turn_calls(self, requests: Sequence[TurnRequest], mode: str) -> list[_Call]:
         calls: dict[str, _Call] = {}
-        numbers: dict[tuple[str, str], int] = {}
         for place, request in enumerate(requests):
+            call = self._call_for(request.instance_id, calls, TURNS, mode)
             instance_key = f"{self._prefix}:turn:{{{request.instance_id}}}"
-            call = calls.get(request.instance_id)
-            if call is None:
-                call = calls[request.instance_id] = _Call(TURNS, [instance_key], [mode])
-            number = numbers.get((request.instance_id, request.person_id))
-            if number is None:
-                call.keys.append(f"{instance_key}:{request.person_id}")
-                number = numbers[request.instance_id, request.person_id] = len(call.keys)
             instance = pace_of(request.instance_rate, request.instance_burst)
             pair = pace_of(request.pair_rate, request.pair_burst)
-            longest = int(request.max_wait_seconds * MICROSECONDS)
             call.arguments += (
-                number,
+                call.number(instance_key),
+                call.number(f"{instance_key}:{request.person_id}"),
                 instance.interval,
                 instance.tolerance,
                 pair.interval,
                 pair.tolerance,
-                longest,
+                int(request.max_wait_seconds * MICROSECONDS),
             )
             call.places.append(place)
         return list(calls.values())
+
+    def _call_for(self, tag: str, calls: dict[str, _Call], script: str, *first: str) -> _Call:
+        """One run of the script for everything; on a cluster, whose keys lie on many nodes, one for each hash tag."""
+        group = tag if self._clustered else ""
+        call = calls.get(group)
+        if call is None:
+            call = calls[group] = _Call(script, [*first])
+        return call
 
     async def _run(self, calls: list[_Call]) -> list[Any] | None:
         """The scripts' answers, or None if this process has to count alone."""
@@ -214,10 +218,19 @@ class RedisCounters:
             client = self._client
             runs = (client.evalsha(_DIGESTS[c.script], len(c.keys), *c.keys, *c.arguments) for c in calls)
             return await asyncio.gather(*runs, return_exceptions=True)
+        if len(calls) == 1:
+            return [await self._run_alone(self._client, calls[0])]
         pipeline = self._client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(_DIGESTS[call.script], len(call.keys), *call.keys, *call.arguments)
         return await pipeline.execute(raise_on_error=False)
+
+    @staticmethod
+    async def _run_alone(client: Redis, call: _Call) -> Any:
+        try:
+            return await client.evalsha(_DIGESTS[call.script], len(call.keys), *call.keys, *call.arguments)
+        except ResponseError as error:
+            return error
 
     async def _load_scripts(self) -> None:
         for script in _DIGESTS:

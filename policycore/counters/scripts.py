@@ -1,49 +1,57 @@
 """The counters' arithmetic as Redis runs it: two Lua scripts, on the server's own clock, in whole
 microseconds.
 
-Every script touches the keys of one hash tag only, so it runs on a cluster as well. A server's clock may step
+A script takes keys of any number, and on a cluster those of one hash tag only. A server's clock may step
 back (a
 failover to a replica that is off): what then lies in the future is brought back, because a burst is the
 lesser evil.
 """
 
 ADMIT = """
--- KEYS[1]: log of admissions, newest first. ARGV[1]: window; then one limit for each admission.
+-- KEYS: logs of admissions, newest first. ARGV: for each admission the number of its log's key, window and limit.
 local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local window = tonumber(ARGV[1])
-local newest = tonumber(redis.call('LINDEX', KEYS[1], 0))
-if newest and newest > now then
-  if newest - now > 1000000 then redis.call('DEL', KEYS[1]) else now = newest end
-end
-local oldest = tonumber(redis.call('LINDEX', KEYS[1], -1))
-while oldest and oldest <= now - window do
-  redis.call('RPOP', KEYS[1])
-  oldest = tonumber(redis.call('LINDEX', KEYS[1], -1))
-end
-local held = redis.call('LLEN', KEYS[1])
-local before = held
-local waits = {}
-for i = 2, #ARGV do
-  local limit = tonumber(ARGV[i])
-  if limit <= 0 then
-    waits[i - 1] = window
-  elseif held < limit then
-    redis.call('LPUSH', KEYS[1], string.format('%.0f', now))
-    held = held + 1
-    waits[i - 1] = 0
-  else
-    waits[i - 1] = redis.call('LINDEX', KEYS[1], limit - 1) + window - now
+local server_now = time[1] * 1000000 + time[2]
+local logs = {}
+local function opened(k, window)
+  if logs[k] then return logs[k] end
+  local log = {now = server_now, window = window}
+  local newest = tonumber(redis.call('LINDEX', KEYS[k], 0))
+  if newest and newest > server_now then
+    if newest - server_now > 1000000 then redis.call('DEL', KEYS[k]) else log.now = newest end
   end
+  local oldest = tonumber(redis.call('LINDEX', KEYS[k], -1))
+  while oldest and oldest <= log.now - window do
+    redis.call('RPOP', KEYS[k])
+    oldest = tonumber(redis.call('LINDEX', KEYS[k], -1))
+  end
+  log.held = redis.call('LLEN', KEYS[k])
+  logs[k] = log
+  return log
 end
-if held > before then redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000) + 1) end
+local waits = {}
+local grown = {}
+for i = 1, #ARGV, 3 do
+  local k, window, limit = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local log = opened(k, window)
+  local wait = 0
+  if limit <= 0 then
+    wait = window
+  elseif log.held < limit then
+    redis.call('LPUSH', KEYS[k], string.format('%.0f', log.now))
+    log.held = log.held + 1
+    grown[k] = true
+  else
+    wait = redis.call('LINDEX', KEYS[k], limit - 1) + window - log.now
+  end
+  waits[#waits + 1] = wait
+end
+for k in pairs(grown) do redis.call('PEXPIRE', KEYS[k], math.ceil(logs[k].window / 1000) + 1) end
 return waits
 """
 
 TURNS = """
--- KEYS[1]: when the instance is due; KEYS[2..]: when each pair is. ARGV[1]: 'reserve', 'peek' or 'return';
--- then for each
--- request: number of its pair's key, instance's interval and tolerance, pair's interval and tolerance,
+-- KEYS: when each instance and each pair is due. ARGV[1]: 'reserve', 'peek' or 'return'; then for each request:
+-- numbers of its instance's and its pair's key, instance's interval and tolerance, pair's interval and tolerance,
 -- longest wait.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -56,12 +64,12 @@ local function due_at(k, interval, tolerance, longest)
   return math.max(due[k], now)
 end
 local answers = {}
-for i = 2, #ARGV, 6 do
-  local pair = tonumber(ARGV[i])
-  local instance_interval, instance_tolerance = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  local pair_interval, pair_tolerance = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-  local longest = tonumber(ARGV[i + 5])
-  local instance_due = due_at(1, instance_interval, instance_tolerance, longest)
+for i = 2, #ARGV, 7 do
+  local instance, pair = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  local instance_interval, instance_tolerance = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local pair_interval, pair_tolerance = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+  local longest = tonumber(ARGV[i + 6])
+  local instance_due = due_at(instance, instance_interval, instance_tolerance, longest)
   local pair_due = due_at(pair, pair_interval, pair_tolerance, longest)
   local step = 0
   if mode == 'return' then
@@ -77,8 +85,8 @@ for i = 2, #ARGV, 6 do
   end
   if step ~= 0 then
     if instance_interval > 0 then
-      due[1] = instance_due + step * instance_interval
-      changed[1] = true
+      due[instance] = instance_due + step * instance_interval
+      changed[instance] = true
     end
     if pair_interval > 0 then
       due[pair] = pair_due + step * pair_interval
