@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +21,17 @@ ANSWER_WITHIN_SECONDS = 4.0
 _POLL_SECONDS = 0.2
 _UNSETTLED = frozenset({MessageState.WAITING, MessageState.HANDED_OUT})
 _NOT_ACCEPTED = frozenset({MessageState.REJECTED, MessageState.LAPSED})
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request on its way into a batch. `wait_seconds` is what its admission came to, once it was counted: a batch
+    that is done again does not count it again.
+    """
+
+    command: SubmitCommand
+    admission: Admission | None
+    wait_seconds: float | None = None
 
 
 class Outbound(Protocol):
@@ -53,7 +65,7 @@ class Submitter:
         self._counters = counters
         self._outbound = outbound
         self._clock = clock
-        self._deciding: GroupCommit[SubmitCommand, Decided] = GroupCommit(
+        self._deciding: GroupCommit[_Waiting, Decided] = GroupCommit(
             self._decide, max_batch=96, max_waiting=max_waiting, turn=turn
         )
         self._admitting: GroupCommit[Admission, float] = GroupCommit(
@@ -68,12 +80,10 @@ class Submitter:
         `requests_per_minute` is the webhook's limit, or None for requests that have none. Raises Unavailable
         if nothing was decided: nothing was sent or lost then.
         """
+        admission = None
         if requests_per_minute is not None and not command.validate_only:
-            wait = await self.admit(command.intent.integration_id or "", requests_per_minute)
-            if wait > 0:
-                event_type = command.intent.event_type
-                return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), wait)
-        decided = await self._deciding.do(command)
+            admission = Admission(command.intent.integration_id or "", requests_per_minute)
+        decided = await self._deciding.do(_Waiting(command, admission))
         if decided.message is None or decided.message.state not in _UNSETTLED:
             return decided
         view = await self._await_outcome(decided.message, min(timeout_seconds, ANSWER_WITHIN_SECONDS))
@@ -105,7 +115,30 @@ class Submitter:
             return ReasonCode.SIGNATURE_REPLAYED, 0.0
         return ReasonCode.ALLOWED, 0.0
 
-    async def _decide(self, commands: Sequence[SubmitCommand]) -> Sequence[Decided]:
+    async def _decide(self, waiting: Sequence[_Waiting]) -> Sequence[Decided]:
+        """Admits a batch in one trip, and decides what is admitted."""
+        await self._count(waiting)
+        admitted = [each.command for each in waiting if not each.wait_seconds]
+        decided = iter(await self._decide_admitted(admitted) if admitted else ())
+        return [self._too_many(each) if each.wait_seconds else next(decided) for each in waiting]
+
+    async def _count(self, waiting: Sequence[_Waiting]) -> None:
+        uncounted = [
+            (each, each.admission)
+            for each in waiting
+            if each.admission is not None and each.wait_seconds is None
+        ]
+        if not uncounted:
+            return
+        waits = await self._counters.admit([admission for _, admission in uncounted])
+        for (each, _), wait in zip(uncounted, waits, strict=True):
+            each.wait_seconds = wait
+
+    def _too_many(self, waiting: _Waiting) -> Decided:
+        event_type = waiting.command.intent.event_type
+        return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), waiting.wait_seconds)
+
+    async def _decide_admitted(self, commands: Sequence[SubmitCommand]) -> Sequence[Decided]:
         result = await self._decider(commands)
         for message in result.messages.values():
             self._outbound.send(message)
@@ -116,7 +149,7 @@ class Submitter:
         outcome = self._outbound.outcome(message.message_id)
         deadline = asyncio.get_running_loop().time() + max(seconds, 0.0)
         if outcome is not None:
-            await asyncio.wait([outcome], timeout=max(seconds, 0.0))
+            await _done_within(outcome, max(seconds, 0.0))
             if outcome.done() and not outcome.cancelled():
                 return outcome.result()
         # Another process has it, or had it: what it writes is seen in the ledger.
@@ -130,6 +163,26 @@ class Submitter:
     async def drain(self) -> None:
         """Returns when no decision is under way."""
         await self._deciding.drain()
+
+
+async def _done_within(outcome: "asyncio.Future[MessageView]", seconds: float) -> None:
+    """Returns when it is done, or after so many seconds. Every reply waits here: `asyncio.wait` costs twice as much."""
+    if outcome.done():
+        return
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    outcome.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        timer.cancel()
+        outcome.remove_done_callback(wake)
 
 
 def _with_message(decided: Decided, view: MessageView) -> Decided:
