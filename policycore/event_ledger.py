@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from policycore.inbound import InstanceStateChange, MediaItem, PersonRef, Receipt
 from policycore.ledger import MessageView, NewDecision, NewMessage, WindowRow
 from policycore.model import SuppressionFact
@@ -85,8 +87,7 @@ class EventWrites:
     pauses: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """What came of one attempt, for one message."""
 
     message_id: str

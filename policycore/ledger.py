@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from policycore.model import Decision, SuppressionFact
 from policycore.registry.snapshot import Snapshot
 
@@ -29,8 +31,7 @@ class MessageState(IntEnum):
     RECEIVED = 11
 
 
-@dataclass(frozen=True, slots=True)
-class WindowRow:
+class WindowRow(Struct, frozen=True):
     """A conversation window: the person's last inbound at one instance, on the provider's clock."""
 
     instance_id: str
@@ -39,16 +40,14 @@ class WindowRow:
     closed_by_backend_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class PersonFacts:
+class PersonFacts(Struct, frozen=True):
     """What is known of a person when a decision is made."""
 
     windows: tuple[WindowRow, ...] = ()
     suppression: SuppressionFact | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyBinding:
+class KeyBinding(Struct, frozen=True):
     """What an idempotency key is bound to."""
 
     body_digest: bytes
@@ -57,8 +56,7 @@ class KeyBinding:
     event_type: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageView:
+class MessageView(Struct, frozen=True):
     """A message as callers see it."""
 
     message_id: str
@@ -83,8 +81,7 @@ class MessageView:
     kind: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewDecision:
+class NewDecision(Struct, frozen=True):
     """A row of the policy log, before it is written."""
 
     log_id: int
@@ -105,8 +102,7 @@ class NewDecision:
     inputs: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Struct, frozen=True):
     """An outbound message, before it is written. `reserved_day` and `reserved_month` name the quota it holds."""
 
     message_id: str
@@ -164,8 +160,7 @@ def view_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(Struct, frozen=True):
     """An idempotency key that binds."""
 
     scope: str
@@ -186,8 +181,7 @@ class DecisionWrites:
     bindings: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """What the requests of a batch name: (scope, key) pairs, signatures, (account id, phone) and (integration id,
     conversation id) pairs; a conversation goes by the phone system's id or ours.
     """
@@ -210,8 +204,7 @@ class Identified:
     bindings: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a batch is decided from: of which persons, (integration id, event type, person id), (account id, text
     digest) since when, and (account id, period).
     """

@@ -8,11 +8,12 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 from policycore.registry.snapshot import InstanceConfig
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """One request against a sliding window: at most `limit` in `window_seconds` for `key`."""
 
     key: str
@@ -20,8 +21,7 @@ class Admission:
     window_seconds: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
+class TurnRequest(Struct, frozen=True):
     """A message that wants its turn at an instance and a pair. A rate of 0 means no pace.
 
     Rates are messages per second; `max_wait_seconds` bounds how far ahead a turn may be reserved.
@@ -36,8 +36,7 @@ class TurnRequest:
     max_wait_seconds: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """How long to wait, in seconds, by instance and by pair. Nothing was reserved if either is above the
     bound.
     """
@@ -87,8 +86,7 @@ class Consequence(IntEnum):
     REPLIES_ONLY = 9
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundMessage:
+class OutboundMessage(Struct, frozen=True):
     """A message that was allowed, with everything an attempt needs."""
 
     message_id: str
@@ -107,8 +105,7 @@ class OutboundMessage:
     confirms_opt_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LateReceipt:
+class LateReceipt(Struct, frozen=True):
     """A receipt that came with an attempt's answer and counts `after_seconds` later."""
 
     kind: str
@@ -116,8 +113,7 @@ class LateReceipt:
     error_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(Struct, frozen=True):
     """What a sender answered. `handed_over` False means the attempt never reached a sender, so it may be
     tried again.
     """

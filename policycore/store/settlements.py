@@ -1,11 +1,11 @@
 """Records what came of attempts, and gives back what messages held that were not sent."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Row, Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -1,15 +1,15 @@
 """A request to decide, and what came of it, as the use cases pass them around."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+
+from msgspec import Struct
 
 from policycore.ledger import MessageView
 from policycore.model import Decision, EventType, Intent
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitCommand:
+class SubmitCommand(Struct, frozen=True):
     """One request. `key_scope` and `key` are empty without an idempotency key; `claim` is the signature's
     digest.
     """
@@ -33,8 +33,7 @@ class SubmitCommand:
         return (self.claim, sha256(self.claim + pair).digest())
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """A committed decision. `log_id` is 0 if nothing was written (validate only, or turned away before
     deciding).
     """

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from msgspec import Struct
+
 from policycore.fair_use import Periods, periods
 from policycore.ledger import Asked, DecisionTransaction, KeyBinding, Named, PersonFacts, WindowRow
 from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
@@ -18,8 +20,7 @@ SPREAD_MIN_CHARACTERS = 40
 """Shorter texts ("Hello, how can I help?") are the same to many persons without being a broadcast."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A request with everything the configuration alone tells about it."""
 
     command: SubmitCommand
