@@ -1,4 +1,4 @@
-"""What single pieces of a reply cost in processor time: `python -m bench.pieces permit|content|batches`."""
+"""What single pieces of a reply cost in processor time: `python -m bench.pieces permit|content|decide|batches`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "proto/gen")]
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 from sqlalchemy import update  # noqa: E402
 
+from bench import decision  # noqa: E402
 from policycore.checks import build_checks  # noqa: E402
 from policycore.content.load import load_scorer  # noqa: E402
 from policycore.ledger import MessageState, view_of  # noqa: E402
@@ -119,7 +120,7 @@ def batches() -> None:
 
 def main() -> None:
     """Prints one piece's cost."""
-    pieces = {"permit": permit, "content": content, "batches": batches}
+    pieces = {"permit": permit, "content": content, "decide": decision.report, "batches": batches}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("piece", choices=pieces)
     pieces[parser.parse_args().piece]()

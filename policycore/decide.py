@@ -4,8 +4,10 @@ Pure: time and facts are arguments, and the same arguments give the same decisio
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
+
+from msgspec.structs import replace
 
 from policycore.checks import NamedCheck
 from policycore.model import TEMPLATED, Action, Decision, EventType, Facts, Finding, Intent, Rules
@@ -13,6 +15,9 @@ from policycore.reasons import PRECEDENCE, SHADOWABLE, CheckName, ReasonCode, Ve
 
 _PLACE = {name: place for place, name in enumerate(PRECEDENCE)}
 _NAMES_OF_OTHERS = frozenset(name.name for name in CheckName if name is not CheckName.TOGGLES)
+_check_of = attrgetter("check")
+_RECORDED = frozenset({EventType.TEST, EventType.CALL_STARTED})
+_ALLOW, _CONTENT = Verdict.ALLOW, CheckName.CONTENT
 _SENDS_NOTHING = "The event is recorded; it sends nothing."
 _NOTHING_IN_THE_WAY = "Nothing stood in the way."
 
@@ -24,7 +29,7 @@ def sends_nothing(intent: Intent, facts: Facts) -> bool:
     if intent.event_type in TEMPLATED:
         template = facts.toggles.template
         return template is None or not template.enabled
-    return intent.event_type in (EventType.TEST, EventType.CALL_STARTED)
+    return intent.event_type in _RECORDED
 
 
 def decide(
@@ -40,19 +45,30 @@ def decide(
     recorded_only = sends_nothing(intent, facts)
     if recorded_only:
         checks, facts = _switches_only(checks, facts)
-    findings = [
-        check(intent, facts, rules, now) if name.name not in facts.unreadable else _unreadable(name)
-        for name, check in checks
-    ]
-    findings.sort(key=_place)
+    findings = _run(checks, intent, facts, rules, now)
     if rules.shadow:
         findings = [_shadowed(finding, rules) for finding in findings]
-    refusals = [
-        finding for finding in findings if finding.verdict is not Verdict.ALLOW and not finding.shadow
-    ]
+    refusals = [finding for finding in findings if finding.verdict is not _ALLOW and not finding.shadow]
     if not refusals:
         return _allowed(findings, recorded_only, rules)
     return _refused(findings, refusals, rules, now)
+
+
+def _run(
+    checks: Sequence[NamedCheck], intent: Intent, facts: Facts, rules: Rules, now: datetime
+) -> list[Finding]:
+    """Every check's finding, in the order of precedence."""
+    if facts.unreadable:
+        findings = [
+            check(intent, facts, rules, now) if name.name not in facts.unreadable else _unreadable(name)
+            for name, check in checks
+        ]
+    else:
+        findings = [check(intent, facts, rules, now) for _, check in checks]
+    # Checks usually come in this order, and comparing is cheaper than sorting.
+    if tuple(map(_check_of, findings)) != PRECEDENCE:
+        findings.sort(key=_place)
+    return findings
 
 
 def _switches_only(checks: Sequence[NamedCheck], facts: Facts) -> tuple[Sequence[NamedCheck], Facts]:
@@ -83,7 +99,7 @@ def _unreadable(name: CheckName) -> Finding:
 
 def _risk_score(findings: Sequence[Finding]) -> int:
     for finding in findings:
-        if finding.check is CheckName.CONTENT:
+        if finding.check is _CONTENT:
             return finding.used or 0
     return 0
 

@@ -5,10 +5,12 @@ the content check found in it, the number by its masked form. No check sees the 
 gives the identical decision.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from policycore.checks import build_checks
 from policycore.checks.text import is_blank
@@ -27,6 +29,7 @@ from policycore.model import (
     SuppressionFact,
     TemplateFact,
     ToggleFacts,
+    iso,
 )
 from policycore.phone import mask_phone
 from policycore.reasons import CheckName
@@ -35,19 +38,41 @@ Json = dict[str, Any]
 
 _KEPT_CHARACTERS = 128
 _FILLER = "\u2022"
-_OPTIONAL_WORDS = (
-    "event_type_text",
-    "integration_id",
-    "api_key_id",
-    "phone_text",
-    "purpose_text",
-    "conversation_id",
-    "agent_extension",
-    "queue",
-    "call_time",
-    "instance_ref",
-)
-_RULE_NAMES = tuple(rule.name for rule in fields(Rules))
+
+
+def _whole(text: str | None) -> str | None:
+    return text
+
+
+def _cut(text: str) -> str:
+    return text[:_KEPT_CHARACTERS]
+
+
+def _stripped(text: str) -> str:
+    return text.strip()[:_KEPT_CHARACTERS]
+
+
+def _masked(text: str) -> str:
+    return mask_phone(text.strip()[:_KEPT_CHARACTERS])
+
+
+_OPTIONAL_WORDS: dict[str, Callable[[Any], str | None]] = {
+    "event_type_text": _stripped,
+    "integration_id": _whole,
+    "api_key_id": _whole,
+    "phone_text": _masked,
+    "purpose_text": _stripped,
+    "conversation_id": _cut,
+    "agent_extension": _cut,
+    "queue": _cut,
+    "call_time": _cut,
+    "instance_ref": _stripped,
+}
+"""Words of an intent that may be empty, and how each is shortened to be kept."""
+
+_EVENT_NAMES = {event: event.name for event in EventType}
+_CONTENT = CheckName.CONTENT
+_RULE_NAMES = Rules.__struct_fields__
 _RULE_DURATIONS = ("window", "window_margin", "max_wait", "max_clock_offset", "cool_down")
 
 
@@ -56,8 +81,8 @@ def decision_inputs(intent: Intent, facts: Facts, rules: Rules, now: datetime, d
     return {
         "intent": intent_to_json(intent),
         "facts": facts_to_json(facts),
-        "rules": rules_to_json(rules),
-        "now": now.isoformat(),
+        "rules": _stored_once(rules),
+        "now": iso(now),
         "content": content_to_json(decision),
     }
 
@@ -79,7 +104,7 @@ def replay(inputs: Mapping[str, Any], rules: Rules | None = None, now: datetime 
 def content_to_json(decision: Decision) -> Json:
     """What the content check found, from its finding."""
     for finding in decision.findings:
-        if finding.check is CheckName.CONTENT and finding.used is not None:
+        if finding.check is _CONTENT and finding.used is not None:
             return {"points": finding.used, "features": finding.facts.get("features", "")}
     return {"points": 0, "features": ""}
 
@@ -92,35 +117,24 @@ def content_from_json(stored: Mapping[str, Any]) -> ContentScore:
 
 def redact(intent: Intent) -> Intent:
     """The intent as it is kept: the text as filler of its length, the phone masked, free words shortened."""
-    return replace(
-        intent,
-        text=(" " if is_blank(intent.text) else _FILLER) * len(intent.text),
-        phone_text=mask_phone(intent.phone_text.strip()[:_KEPT_CHARACTERS]),
-        event_type_text=intent.event_type_text.strip()[:_KEPT_CHARACTERS],
-        purpose_text=intent.purpose_text.strip()[:_KEPT_CHARACTERS],
-        conversation_id=intent.conversation_id[:_KEPT_CHARACTERS],
-        agent_extension=intent.agent_extension[:_KEPT_CHARACTERS],
-        queue=intent.queue[:_KEPT_CHARACTERS],
-        call_time=intent.call_time[:_KEPT_CHARACTERS],
-        instance_ref=intent.instance_ref.strip()[:_KEPT_CHARACTERS],
-    )
+    kept = {name: shorten(getattr(intent, name)) for name, shorten in _OPTIONAL_WORDS.items()}
+    return replace(intent, text=(" " if is_blank(intent.text) else _FILLER) * len(intent.text), **kept)
 
 
 def intent_to_json(intent: Intent) -> Json:
     """The redacted intent; what is empty is left out."""
-    kept = redact(intent)
     stored: Json = {
-        "account_id": kept.account_id,
-        "source": kept.source.value,
-        "caller": kept.caller,
-        "event_type": kept.event_type.name,
-        "text_characters": len(kept.text),
-        "text_blank": is_blank(kept.text),
+        "account_id": intent.account_id,
+        "source": intent.source.value,
+        "caller": intent.caller,
+        "event_type": _EVENT_NAMES[intent.event_type],
+        "text_characters": len(intent.text),
+        "text_blank": is_blank(intent.text),
     }
-    for name in _OPTIONAL_WORDS:
-        if value := getattr(kept, name):
-            stored[name] = value
-    if kept.test_key:
+    for name, shorten in _OPTIONAL_WORDS.items():
+        if (written := getattr(intent, name)) and (kept := shorten(written)):
+            stored[name] = kept
+    if intent.test_key:
         stored["test_key"] = True
     return stored
 
@@ -143,29 +157,40 @@ def facts_to_json(facts: Facts) -> Json:
     means.
     """
     stored: Json = {"toggles": _toggles_to_json(facts.toggles)}
-    _put(stored, "phone", facts.phone and mask_phone(facts.phone))
-    _put(stored, "person_id", facts.person_id)
+    if facts.phone:
+        stored["phone"] = mask_phone(facts.phone)
+    if facts.person_id:
+        stored["person_id"] = facts.person_id
     if entry := facts.suppression:
-        stored["suppression"] = [
-            entry.suppression_id,
-            entry.source,
-            entry.scope,
-            entry.created_at.isoformat(),
-        ]
-    _put(stored, "last_inbound_at", _time(facts.last_inbound_at))
-    _put(stored, "pauses", [[p.pause_id, p.scope, p.author, p.reason, _time(p.until)] for p in facts.pauses])
-    _put(stored, "similar_recipients", facts.similar_recipients)
-    _put(stored, "cool_down_until", _time(facts.cool_down_until))
-    _put(stored, "day", _quota_to_json(facts.day))
-    _put(stored, "month", _quota_to_json(facts.month))
+        stored["suppression"] = [entry.suppression_id, entry.source, entry.scope, iso(entry.created_at)]
+    if facts.last_inbound_at:
+        stored["last_inbound_at"] = iso(facts.last_inbound_at)
+    if facts.pauses:
+        stored["pauses"] = [[p.pause_id, p.scope, p.author, p.reason, _time(p.until)] for p in facts.pauses]
+    if facts.similar_recipients:
+        stored["similar_recipients"] = facts.similar_recipients
+    if facts.cool_down_until:
+        stored["cool_down_until"] = iso(facts.cool_down_until)
+    if day := facts.day:
+        stored["day"] = [day.limit, day.used, iso(day.resets_at)]
+    if month := facts.month:
+        stored["month"] = [month.limit, month.used, iso(month.resets_at)]
     if instance := facts.instance:
         changed = _time(instance.state_changed_at)
         stored["instance"] = [instance.instance_id, instance.backend, instance.state, changed]
-    _put(stored, "instance_wait_seconds", facts.instance_wait_seconds)
-    _put(stored, "pair_wait_seconds", facts.pair_wait_seconds)
-    _put(stored, "clock_offset_seconds", facts.clock_offset_seconds)
-    _put(stored, "unreadable", sorted(facts.unreadable))
+    _put_waits(stored, facts)
+    if facts.unreadable:
+        stored["unreadable"] = sorted(facts.unreadable)
     return stored
+
+
+def _put_waits(stored: Json, facts: Facts) -> None:
+    if facts.instance_wait_seconds:
+        stored["instance_wait_seconds"] = facts.instance_wait_seconds
+    if facts.pair_wait_seconds:
+        stored["pair_wait_seconds"] = facts.pair_wait_seconds
+    if facts.clock_offset_seconds:
+        stored["clock_offset_seconds"] = facts.clock_offset_seconds
 
 
 def facts_from_json(stored: Mapping[str, Any]) -> Facts:
@@ -196,6 +221,10 @@ def rules_to_json(rules: Rules) -> Json:
         stored[name] = stored[name].total_seconds()
     stored["shadow"] = sorted(check.name for check in rules.shadow)
     return stored
+
+
+_stored_once = lru_cache(maxsize=1_024)(rules_to_json)
+"""For decisions: an account's rules are the same for very many. What it returns is shared; nobody may change it."""
 
 
 def rules_from_json(stored: Mapping[str, Any]) -> Rules:
@@ -250,21 +279,12 @@ def _instance_from_json(stored: Sequence[Any] | None) -> InstanceFact | None:
     return InstanceFact(instance_id, backend, state, _moment(changed))
 
 
-def _quota_to_json(quota: QuotaFact | None) -> list[Any] | None:
-    return [quota.limit, quota.used, quota.resets_at.isoformat()] if quota else None
-
-
 def _quota_from_json(stored: Sequence[Any] | None) -> QuotaFact | None:
     return QuotaFact(stored[0], stored[1], datetime.fromisoformat(stored[2])) if stored else None
 
 
-def _put(stored: Json, name: str, value: object) -> None:
-    if value:
-        stored[name] = value
-
-
 def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    return iso(moment) if moment else None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ date, never by a count of seconds.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 
@@ -23,7 +24,13 @@ class Periods:
 
 def periods(now: datetime, zone: ZoneInfo) -> Periods:
     """The periods `now` (aware) lies in."""
-    local = now.astimezone(zone)
+    return _periods(int(now.timestamp() // 1), zone)
+
+
+@lru_cache(maxsize=4_096)
+def _periods(second: int, zone: ZoneInfo) -> Periods:
+    """The periods of a whole second of the epoch: clocks change, and days begin, at whole seconds only."""
+    local = datetime.fromtimestamp(second, zone)
     tomorrow = local.date() + timedelta(days=1)
     next_month = (local.date().replace(day=1) + timedelta(days=32)).replace(day=1)
     return Periods(

@@ -1,20 +1,25 @@
 """The words of a decision as plain data: intent (what is wanted), facts (what is true now), rules (what is
 configured).
 
-Pure: no I/O, no clock, no third-party package. Times are aware datetimes in UTC; durations say their unit or
-are timedeltas.
+Pure: no I/O, no clock. Times are aware datetimes in UTC; durations say their unit or are timedeltas. Each of
+these is made several times for every message, so they are structs: as immutable as frozen dataclasses, and
+made and compared in a fraction of their time. `msgspec.structs.replace` makes a changed one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
+
+from msgspec import Struct, field, to_builtins
 
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 
 class EventType(IntEnum):
     """Events a phone system reports; numbers as in `policy_service.proto`."""
+
+    # A number and its name are one key in a table; the hash of an Enum would be the name's, and slow.
+    __hash__ = int.__hash__
 
     UNSUPPORTED = 0
     TEST = 1
@@ -62,8 +67,7 @@ class Source(StrEnum):
     SERVICE = "service"
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """What a caller wants, as the caller wrote it. For a call event, `text` is the rendered template."""
 
     account_id: str
@@ -84,8 +88,7 @@ class Intent:
     instance_ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateFact:
+class TemplateFact(Struct, frozen=True):
     """The call-event template that applies."""
 
     enabled: bool
@@ -94,8 +97,7 @@ class TemplateFact:
     purpose: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToggleFacts:
+class ToggleFacts(Struct, frozen=True):
     """Switches of account and integration. `is_integration` is False for requests that come through no
     integration.
     """
@@ -107,8 +109,7 @@ class ToggleFacts:
     template: TemplateFact | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SuppressionFact:
+class SuppressionFact(Struct, frozen=True):
     """An entry that blocks. `source` is `person`, `administrator`, `import` or `whatsapp`; `scope` `all` or
     `marketing`.
     """
@@ -119,8 +120,7 @@ class SuppressionFact:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PauseFact:
+class PauseFact(Struct, frozen=True):
     """A pause that touches this request. `scope` is `platform`, `account`, `instance`, `integration` or
     `person`.
     """
@@ -132,8 +132,7 @@ class PauseFact:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaFact:
+class QuotaFact(Struct, frozen=True):
     """Fair use of one calendar period: `limit` and `used` in messages, and when the next period begins."""
 
     limit: int
@@ -141,8 +140,7 @@ class QuotaFact:
     resets_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceFact:
+class InstanceFact(Struct, frozen=True):
     """The instance that was chosen. `state` is `open`, `connecting` or `close`."""
 
     instance_id: str
@@ -151,8 +149,7 @@ class InstanceFact:
     state_changed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What is true now. `None` means known to be absent; what could not be read is named in `unreadable`."""
 
     toggles: ToggleFacts = ToggleFacts()
@@ -172,8 +169,7 @@ class Facts:
     unreadable: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True, cache_hash=True):
     """What is configured for the account, with every default filled in."""
 
     version: int = 1
@@ -190,8 +186,7 @@ class Rules:
     shadow: frozenset[CheckName] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, omit_defaults=True):
     """One check's answer with its numbers. `facts` holds further values as text, for people."""
 
     check: CheckName
@@ -205,8 +200,7 @@ class Finding:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Verdict over all findings. `findings` holds every finding, in order of precedence."""
 
     verdict: Verdict
@@ -221,4 +215,20 @@ class Decision:
 
 def allow(check: CheckName, **facts: str) -> Finding:
     """A finding that stands in nobody's way."""
-    return Finding(check=check, verdict=Verdict.ALLOW, reason=ReasonCode.ALLOWED, facts=facts)
+    return Finding(check, Verdict.ALLOW, ReasonCode.ALLOWED, facts=facts)
+
+
+def iso(moment: datetime) -> str:
+    """`moment.isoformat()`, in an eighth of its time for UTC."""
+    if moment.tzinfo is not UTC:
+        return moment.isoformat()
+    written: str = to_builtins(moment)
+    return written[:-1] + "+00:00"
+
+
+def iso_seconds(moment: datetime) -> str:
+    """`moment.isoformat(timespec="seconds")`, likewise."""
+    if moment.tzinfo is not UTC:
+        return moment.isoformat(timespec="seconds")
+    written: str = to_builtins(moment)
+    return written[:19] + "+00:00"

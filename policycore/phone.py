@@ -116,5 +116,8 @@ def mask_phone(e164: str) -> str:
     Any text is accepted; the answer has its length, and masking twice changes nothing.
     """
     length = len(e164)
-    head, tail = (5, 3) if length >= 11 else (2, 2) if length >= 7 else (0, 0)
-    return e164[:head] + _BULLET * (length - head - tail) + e164[length - tail :]
+    if length >= 11:
+        return e164[:5] + _BULLET * (length - 8) + e164[-3:]
+    if length >= 7:
+        return e164[:2] + _BULLET * (length - 4) + e164[-2:]
+    return _BULLET * length

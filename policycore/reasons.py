@@ -1,6 +1,8 @@
 """Verdicts, reason codes and check names: the same words and numbers as `reasons.proto`, for the pure core.
 
-A test in `tests/arch` fails if the two ever differ. The order of `PRECEDENCE` is the contract's.
+A test in `tests/arch` fails if the two ever differ. The order of `PRECEDENCE` is the contract's. Decisions look
+these words up in sets and tables many times each, so they hash as the numbers they are: the hash of an Enum is
+that of its name, computed in Python.
 """
 
 from enum import IntEnum
@@ -9,6 +11,8 @@ from enum import IntEnum
 class Verdict(IntEnum):
     """What a check, or a decision, says. DENY beats DEFER beats ALLOW."""
 
+    __hash__ = int.__hash__
+
     ALLOW = 1
     DENY = 2
     DEFER = 3
@@ -16,6 +20,8 @@ class Verdict(IntEnum):
 
 class ReasonCode(IntEnum):
     """Why a check refused; grouped by check."""
+
+    __hash__ = int.__hash__
 
     ALLOWED = 1
     MODULE_NOT_ENABLED = 10
@@ -55,6 +61,8 @@ class ReasonCode(IntEnum):
 
 class CheckName(IntEnum):
     """The checks, by name."""
+
+    __hash__ = int.__hash__
 
     TOGGLES = 1
     PHONE = 2

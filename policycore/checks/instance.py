@@ -20,6 +20,8 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
         wanted = " with the given id or name" if intent.instance_ref.strip() else ""
         explanation = f"No instance{wanted} serves this request."
         return Finding(CheckName.INSTANCE, Verdict.DENY, ReasonCode.INSTANCE_UNKNOWN, explanation)
+    if instance.state == "open" and not (intent.test_key and instance.backend != SANDBOX):
+        return _ALLOWED
     noted = {"instance_id": instance.instance_id, "backend": instance.backend, "state": instance.state}
     if intent.test_key and instance.backend != SANDBOX:
         explanation = (
@@ -27,8 +29,6 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
         )
         reason = ReasonCode.INSTANCE_NOT_FOR_TEST_KEY
         return Finding(CheckName.INSTANCE, Verdict.DENY, reason, explanation, facts=noted)
-    if instance.state == "open":
-        return _ALLOWED
     since = ""
     if instance.state_changed_at is not None:
         noted["state_changed_at"] = instance.state_changed_at.isoformat(timespec="seconds")

@@ -6,20 +6,21 @@ from policycore.model import REPLIES, EventType, Facts, Finding, Intent, Rules, 
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 _ALLOWED = allow(CheckName.TOGGLES)
+_UNSUPPORTED, _TEST, _THREECX = EventType.UNSUPPORTED, EventType.TEST, Source.THREECX
 
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     """Deny what is switched off. Needs `facts.toggles`; a person must act before it passes."""
     toggles = facts.toggles
-    through_phone_system = toggles.is_integration or intent.source is Source.THREECX
+    through_phone_system = toggles.is_integration or intent.source is _THREECX
     if through_phone_system and not toggles.module_enabled:
         return _deny(ReasonCode.MODULE_NOT_ENABLED, "The 3CX module is not enabled for this account.")
-    if intent.event_type is EventType.UNSUPPORTED:
+    if intent.event_type is _UNSUPPORTED:
         return _unsupported(intent.event_type_text)
     if intent.event_type in REPLIES:
         if not toggles.outbound_enabled:
             return _deny(ReasonCode.OUTBOUND_DISABLED, "Replies are switched off for this integration.")
-    elif intent.event_type is not EventType.TEST and not toggles.call_events_enabled:
+    elif intent.event_type is not _TEST and not toggles.call_events_enabled:
         return _deny(ReasonCode.CALL_EVENTS_DISABLED, "Call events are switched off for this integration.")
     return _ALLOWED
 

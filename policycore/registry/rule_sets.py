@@ -1,8 +1,10 @@
 """Owns what an administrator may tune: how rules are written, checked, and laid over the platform's. Pure."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from policycore.errors import Malformed
 from policycore.model import Rules

@@ -20,29 +20,8 @@ def encode_json(value: Any) -> str:
 
 
 def encode_findings(findings: Sequence[Finding]) -> str:
-    """Findings as JSON; fields without a value are left out."""
-    return encode_json([_to_plain(finding) for finding in findings])
-
-
-def _to_plain(finding: Finding) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "check": finding.check.value,
-        "verdict": finding.verdict.value,
-        "reason": finding.reason.value,
-    }
-    if finding.explanation:
-        plain["explanation"] = finding.explanation
-    if finding.shadow:
-        plain["shadow"] = True
-    if finding.limit is not None:
-        plain["limit"] = finding.limit
-    if finding.used is not None:
-        plain["used"] = finding.used
-    if finding.passes_at is not None:
-        plain["passes_at"] = finding.passes_at
-    if finding.facts:
-        plain["facts"] = dict(finding.facts)
-    return plain
+    """Findings as JSON; fields without a value are left out, as `Finding` says of itself."""
+    return encode_json(findings)
 
 
 def decode_findings(text: str) -> tuple[Finding, ...]:

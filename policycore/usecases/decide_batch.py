@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
 from policycore.checks import NamedCheck
 from policycore.decide import decide
 from policycore.decide_inputs import decision_inputs
@@ -172,7 +174,7 @@ class BatchDecider:
         )
         if not self._senders_available():
             # Nobody could carry the message: that is a "not now", and nothing may be promised.
-            draft.facts = replace(draft.facts, unreadable=frozenset({CheckName.INSTANCE.name}))
+            draft.facts = structs.replace(draft.facts, unreadable=frozenset({CheckName.INSTANCE.name}))
         draft.decision = decide(item.intent, draft.facts, item.account.rules, now, self._checks)
         if not draft.sends or draft.instance is None:
             return
@@ -215,7 +217,7 @@ class BatchDecider:
         if turn.instance_wait_seconds <= 0 and turn.pair_wait_seconds <= 0:
             return
         item = draft.item
-        draft.facts = replace(
+        draft.facts = structs.replace(
             draft.facts,
             instance_wait_seconds=turn.instance_wait_seconds,
             pair_wait_seconds=turn.pair_wait_seconds,

@@ -1,11 +1,12 @@
 """Reads, in as few queries as there are kinds of fact, what a batch of requests is decided from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from policycore.fair_use import Periods, periods
 from policycore.ledger import Asked, DecisionTransaction, KeyBinding, Named, PersonFacts, WindowRow

@@ -1,12 +1,12 @@
 """The decision: precedence, shadow, actions, retry times, and what must hold for every set of findings."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policycore.checks import NamedCheck, build_checks
 from policycore.content.load import load_scorer

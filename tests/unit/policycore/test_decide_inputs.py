@@ -1,11 +1,11 @@
 """Stored inputs: they keep what checks look at and nothing private, and replay to the same decision."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policycore.checks import build_checks
 from policycore.content.load import load_scorer

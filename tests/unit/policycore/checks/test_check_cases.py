@@ -5,13 +5,13 @@ offsets from `NOW`: `-1h`, `10m`, `0s`.
 """
 
 import re
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec import Struct
 
 from policycore.checks import CHECKS, build_checks
 from policycore.content.load import load_scorer
@@ -82,8 +82,8 @@ def value(name: str, written: Any) -> Any:
 
 
 def build(kind: type, written: dict[str, Any]) -> Any:
-    assert is_dataclass(kind)
-    unknown = written.keys() - {one.name for one in fields(kind)}
+    assert issubclass(kind, Struct)
+    unknown = written.keys() - set(kind.__struct_fields__)
     assert not unknown, f"{kind.__name__} has no {unknown}"
     return kind(**{name: value(name, one) for name, one in written.items()})
 
