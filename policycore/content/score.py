@@ -4,8 +4,11 @@ Pure. One pass over the text; the longest phrase bounds the work per word.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
 from typing import Any
+
+from msgspec import Struct
 
 from policycore.content.features import (
     CAPITALS,
@@ -16,19 +19,20 @@ from policycore.content.features import (
     Tier,
     word_forms,
 )
-from policycore.content.fold import EMOJI, LINK, MIXED, OTHER, PERCENT, PRICE, SHORT_LINK, fold, tokens
+from policycore.content.fold import EMOJI, LINK, PERCENT, PRICE, SHORT_LINK, cut, fold
 
 ContentScorer = Callable[[str, int], "ContentScore"]
 """Text and number of similar recipients -> score."""
 
 _FEATURE = ""
 _ALONE = {PERCENT: "percentage", PRICE: "price", LINK: "link", SHORT_LINK: "short_link"}
-_CLASSES = frozenset({"#num", PERCENT, PRICE, LINK, SHORT_LINK, MIXED, EMOJI})
+_COUNTED = frozenset({*_ALONE, EMOJI})
 _FEWEST_LETTERS_FOR_CAPITALS = 12
+# Bytes of UTF-8 that begin no capital: ASCII but for its capitals, what continues a character, Arabic.
+_NO_CAPITALS = bytes(byte for byte in range(0xC0) if not 0x41 <= byte <= 0x5A) + b"\xd8\xd9\xda\xdb"
 
 
-@dataclass(frozen=True, slots=True)
-class ContentScore:
+class ContentScore(Struct, frozen=True):
     """`points` from 0 to 100, and the names of the features that were found, heaviest first."""
 
     points: int
@@ -39,58 +43,67 @@ NOTHING_FOUND = ContentScore(0, ())
 
 
 class Scorer:
-    """Scores texts by one set of features. Call it; it holds no state of its own."""
+    """Scores texts by one set of features. Call it; what it remembers of a call changes no other's answer."""
 
     def __init__(self, features: ContentFeatures) -> None:
         self._features = features
-        self._forms = word_forms({word for phrase in features.phrases for word in phrase})
-        self._forms.update({name: name for name in _CLASSES})
+        words = {word for phrase in features.phrases for word in phrase}
+        self._words = word_forms(word for word in words if not word.startswith("#"))
         self._root = _trie(features.phrases)
+        self._first_step = min((tier.at_least for tier in features.tiers), default=inf)
+        # The same few features are found in very many texts.
+        self._weigh = lru_cache(maxsize=4_096)(self._weigh_features)
 
     def __call__(self, text: str, similar_recipients: int) -> ContentScore:
         """Score `text`. `similar_recipients` is how many other persons got nearly the same text within 24
         hours.
         """
         found: dict[str, int] = {}
-        forms = self._forms
-        cut = [forms.get(token, OTHER) for token in tokens(fold(text), self._features.shorteners)]
-        self._find_phrases(cut, found)
-        self._measure(text, cut, similar_recipients, found)
-        if not found:
-            return NOTHING_FOUND
-        self._combine(found)
-        return self._sum(found)
+        parts = cut(fold(text), self._words, self._features.shorteners)
+        self._find_phrases(parts, found)
+        self._measure(text, parts, similar_recipients, found)
+        return self._weigh(frozenset(found.items())) if found else NOTHING_FOUND
 
-    def _find_phrases(self, cut: list[str], found: dict[str, int]) -> None:
+    def _find_phrases(self, parts: list[str], found: dict[str, int]) -> None:
         """Look for the longest phrase that begins at each token; a phrase uses up its tokens."""
-        points, root, place, end = self._features.points, self._root, 0, len(cut)
-        while place < end:
-            node, ahead, feature, used = root.get(cut[place]), place + 1, None, 1
-            if node is None:
-                place += 1
+        points, root, free, end = self._features.points, self._root, 0, len(parts)
+        for place, part in enumerate(parts):
+            if place < free or part not in root:
                 continue
+            node, ahead, feature = root[part], place + 1, None
             while node is not None:
                 if _FEATURE in node:
-                    feature, used = node[_FEATURE], ahead - place
-                node = node.get(cut[ahead]) if ahead < end else None
+                    feature, free = node[_FEATURE], ahead
+                node = node.get(parts[ahead]) if ahead < end else None
                 ahead += 1
             if feature is not None:
                 found[feature] = points[feature]
-            place += used
 
-    def _measure(self, text: str, cut: list[str], similar_recipients: int, found: dict[str, int]) -> None:
-        points = self._features.points
-        for token, feature in _ALONE.items():
-            if token in cut:
-                found.setdefault(feature, points[feature])
+    def _measure(self, text: str, parts: list[str], similar_recipients: int, found: dict[str, int]) -> None:
+        emojis = 0
+        if counted := _COUNTED.intersection(parts):
+            points = self._features.points
+            emojis = parts.count(EMOJI)
+            for token, feature in _ALONE.items():
+                if token in counted:
+                    found.setdefault(feature, points[feature])
+        exclamations, capitals = text.count("!"), _capitals(text)
+        if max(similar_recipients, emojis, exclamations, capitals) < self._first_step:
+            return
         measures = {
-            SIMILAR: float(similar_recipients),
-            EMOJIS: float(cut.count(EMOJI)),
-            EXCLAMATIONS: float(text.count("!")),
-            CAPITALS: _capitals(text),
+            SIMILAR: similar_recipients,
+            EMOJIS: emojis,
+            EXCLAMATIONS: exclamations,
+            CAPITALS: capitals,
         }
         for tier in self._features.tiers:
             self._grade(tier, measures[tier.feature], found)
+
+    def _weigh_features(self, found: frozenset[tuple[str, int]]) -> ContentScore:
+        """The score of features and their points."""
+        with_combinations = dict(found)
+        self._combine(with_combinations)
+        return self._sum(with_combinations)
 
     @staticmethod
     def _grade(tier: Tier, measure: float, found: dict[str, int]) -> None:
@@ -123,6 +136,8 @@ def _trie(phrases: Any) -> dict[str, Any]:
 
 def _capitals(text: str) -> float:
     """Share of capitals among the letters of a text long enough to tell."""
+    if len(text.encode("utf-8", "replace").translate(None, _NO_CAPITALS)) < _FEWEST_LETTERS_FOR_CAPITALS:
+        return 0.0
     upper = sum(map(str.isupper, text))
     if upper < _FEWEST_LETTERS_FOR_CAPITALS:
         return 0.0
