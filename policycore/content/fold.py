@@ -64,8 +64,6 @@ _OTHERS = (
 )
 _TOKEN = re.compile(_OTHERS)
 _TOKEN_OR_LINK = re.compile(_LINK + _OTHERS)
-# Only tokens with one of these reach over a space.
-_SIGNS = ("%", "$", "€", "£", "﷼")
 _EDGES = ".,:;!?()[]\"'…،؛؟«»“”"
 """What stands around a word and is part of no token there."""
 _LONGEST_WORD, _LONGEST_NUMBER = 64, 32
@@ -113,7 +111,8 @@ def cut(folded: str, words: Mapping[str, str], shorteners: Set[str]) -> list[str
 
     What stands between spaces is nearly always one word or number, and then needs no search for tokens.
     """
-    if any(sign in folded for sign in _SIGNS):
+    # Only tokens with one of these signs reach over a space.
+    if "%" in folded or "$" in folded or "€" in folded or "£" in folded or "﷼" in folded:
         return _cut_slowly(folded, words, shorteners)
     found: list[str] = []
     for piece in folded.split():

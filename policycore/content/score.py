@@ -142,4 +142,5 @@ def _capitals(text: str) -> float:
     if upper < _FEWEST_LETTERS_FOR_CAPITALS:
         return 0.0
     letters = sum(map(str.isalpha, text))
-    return upper / letters
+    # Roman numerals and letters in circles are capitals, and no letters.
+    return upper / letters if letters else 1.0

@@ -122,6 +122,10 @@ class ServiceTokenConfig:
     account_ids: frozenset[str]
 
 
+_SCOPES = ("platform", "account", "instance", "integration", "person")
+"""What a pause may cover, the most general first."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
     """Everything configured, at one version."""
@@ -136,6 +140,16 @@ class Snapshot:
     pauses: tuple[PauseConfig, ...]
     instances_by_account: Mapping[str, tuple[InstanceConfig, ...]]
     integrations_by_instance: Mapping[str, tuple[IntegrationConfig, ...]]
+    _pauses_by_scope: Mapping[tuple[str, str | None], list[PauseFact]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_scope: dict[tuple[str, str | None], list[PauseFact]] = {}
+        for pause in self.pauses:
+            known = pause.fact.scope in _SCOPES
+            # A scope that this version does not know may be a wide one: it counts as the widest.
+            key = (pause.fact.scope, pause.scope_id) if known else ("platform", "")
+            by_scope.setdefault(key, []).append(pause.fact)
+        object.__setattr__(self, "_pauses_by_scope", by_scope)
 
     def pauses_for(
         self, account_id: str, instance_id: str | None, integration_id: str | None, person_id: str | None
@@ -143,18 +157,11 @@ class Snapshot:
         """Pauses that touch a request, the most general first. Those that ran out are included; the check
         knows time.
         """
-        if not self.pauses:
+        if not self._pauses_by_scope:
             return ()
-        ids = {
-            "platform": "",
-            "account": account_id,
-            "instance": instance_id,
-            "integration": integration_id,
-            "person": person_id,
-        }
-        order = list(ids)
-        hits = [pause.fact for pause in self.pauses if ids[pause.fact.scope] == pause.scope_id]
-        return tuple(sorted(hits, key=lambda fact: order.index(fact.scope)))
+        ids = ("", account_id, instance_id, integration_id, person_id)
+        found = map(self._pauses_by_scope.get, zip(_SCOPES, ids, strict=True))
+        return tuple(fact for facts in found if facts for fact in facts)
 
     def find_instance(self, account_id: str, reference: str) -> InstanceConfig | None:
         """An account's instance by `ins_…` id or by name."""

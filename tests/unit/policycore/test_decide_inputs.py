@@ -188,3 +188,36 @@ def test_a_decision_can_be_replayed_under_other_rules_and_at_another_time() -> N
     lenient = replace(wider, content_block_score=101)
     assert replay(inputs, rules=lenient).verdict is Verdict.ALLOW
     assert replay(inputs, rules=lenient, now=NOW + timedelta(hours=72)).reason is ReasonCode.WINDOW_EXPIRED
+
+
+def test_rules_that_are_kept_once_are_those_of_each_decision() -> None:
+    intent, facts = example()
+    for version in (1, 2, 1):
+        for score in (80, 70):
+            rules = Rules(version=version, content_block_score=score, shadow=frozenset({CheckName.RATE}))
+            decision = decide(intent, facts, rules, NOW, CHECKS)
+            assert decision_inputs(intent, facts, rules, NOW, decision)["rules"] == rules_to_json(rules)
+
+
+# As a row of the policy log had it before durations, moments and findings were written another way.
+STORED = (
+    '{"intent":{"account_id":"acc_1","source":"threecx","caller":"edge","event_type":"OUTBOUND_MESSAGE",'
+    '"text_characters":12,"text_blank":false,"phone_text":"+9665•••••000","purpose_text":"support"},'
+    '"facts":{"toggles":{"module_enabled":true,"is_integration":true,"outbound_enabled":true,'
+    '"call_events_enabled":false},"phone":"+9665•••••000","last_inbound_at":"2026-05-08T09:00:00.000007+00:00",'
+    '"day":[100,3,"2026-05-08T21:00:00+00:00"],"month":[2000,30,"2026-05-31T21:00:00+00:00"],'
+    '"instance":["ins_1","sandbox","open",null]},"rules":{"version":1,"window":86400.0,"window_margin":60.0,'
+    '"content_block_score":80,"content_advice_score":50,"max_text_characters":4096,"max_wait":30.0,'
+    '"max_clock_offset":60.0,"cool_down":900.0,"pair_messages_per_minute":10.0,"pair_burst":45,"shadow":[]},'
+    '"now":"2026-05-08T10:00:00.123456+00:00","content":{"points":0,"features":"reference"}}'
+)
+
+
+def test_stored_inputs_are_written_and_read_as_ever() -> None:
+    stored = json.loads(STORED)
+    decision = replay(stored)
+    assert decision.verdict is Verdict.ALLOW
+    intent, facts = intent_from_json(stored["intent"]), facts_from_json(stored["facts"])
+    rules, now = rules_from_json(stored["rules"]), datetime.fromisoformat(stored["now"])
+    again = decision_inputs(intent, facts, rules, now, decision)
+    assert json.dumps(again, ensure_ascii=False, separators=(",", ":")) == STORED

@@ -78,6 +78,11 @@ def test_a_reference_does_not_excuse_an_advertisement() -> None:
     assert SCORE(text, 0).points >= BLOCK
 
 
+@pytest.mark.parametrize("capital", ["\u2160", "\u24b6"])
+def test_capitals_that_are_no_letters_are_counted_too(capital: str) -> None:
+    assert SCORE(capital * 12, 0).features == ("capitals",)
+
+
 def test_the_same_text_to_many_persons_counts() -> None:
     text = "Everything in the store has a discount this week."
     few, many = SCORE(text, 0), SCORE(text, 200)
