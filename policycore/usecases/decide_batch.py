@@ -5,7 +5,7 @@ passes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from msgspec import structs
@@ -289,7 +289,7 @@ class BatchDecider:
             elif isinstance(draft.repeats, KeyBinding):
                 answers.append(_repeat_of_bound(draft.repeats, decided, views))
             elif isinstance(draft.repeats, Draft):
-                answers.append(replace(_answer(draft.repeats, messages, now), duplicate=True))
+                answers.append(structs.replace(_answer(draft.repeats, messages, now), duplicate=True))
             else:
                 answers.append(_answer(draft, messages, now))
         return BatchResult(answers, messages)
