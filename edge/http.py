@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
 from edge.answers import HttpAnswer
@@ -21,9 +21,30 @@ KEEP_OPEN_LIMIT: Final = 65_536
 connection closes.
 """
 
+EXCHANGE: Final = "hubgate.exchange"
+"""The ASGI extension under which a server offers to make an `Exchange` from a request's `send`."""
+
 QUERY_LIMIT: Final = 100
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _TOKEN: Final = re.compile(r"[!-~]{1,512}", re.ASCII)
+
+
+class Exchange(Protocol):
+    """The short way for what almost every request is: a small body that is there already, a plain answer.
+
+    Where it does not apply, the ordinary messages of ASGI say the same at more cost.
+    """
+
+    def body(self, limit: int) -> bytes | None:
+        """Takes the body, if all of it has arrived and it has at most `limit` bytes; None otherwise."""
+        ...
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> bool:
+        """Writes a whole answer at once. `headers` are finished lines, Content-Length among them.
+
+        False if it cannot be written so, and then nothing was written.
+        """
+        ...
 
 
 class HttpRequest:
@@ -31,9 +52,15 @@ class HttpRequest:
     commas.
     """
 
-    __slots__ = ("_receive", "headers", "method", "params", "path", "peer", "query_string")
+    __slots__ = ("_exchange", "_receive", "headers", "method", "params", "path", "peer", "query_string")
 
-    def __init__(self, scope: Scope, receive: Receive, params: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        params: dict[str, str] | None = None,
+        exchange: Exchange | None = None,
+    ) -> None:
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name = raw_name.decode("latin-1")
@@ -47,6 +74,7 @@ class HttpRequest:
         self.params: dict[str, str] = params if params is not None else {}
         self.query_string: bytes = scope.get("query_string", b"")
         self._receive = receive
+        self._exchange = exchange
 
     def query(self) -> dict[str, str]:
         """Query parameters; of a repeated one, the first. What comes after `QUERY_LIMIT` of them is not read."""
@@ -88,6 +116,10 @@ class HttpRequest:
         or takes longer than `timeout_seconds` for the whole. `take` is told of each piece before it is kept,
         and stops the reading by raising.
         """
+        if self._exchange is not None and take is None:
+            whole = self._exchange.body(limit)
+            if whole is not None:
+                return whole
         declared = self.declared_length()
         if declared is not None and declared > limit:
             # A caller that waits for `100 Continue` has sent nothing yet, and must not be asked to.
@@ -142,8 +174,15 @@ Endpoint = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 """Everything the edge serves: one request in, one answer out."""
 
 
-async def send_answer(send: Send, answer: HttpAnswer) -> None:
-    """Sends an answer over ASGI."""
+async def send_answer(send: Send, answer: HttpAnswer, exchange: Exchange | None = None) -> None:
+    """Sends an answer over ASGI, or at once where the server can and the answer has no headers of its own."""
+    if exchange is not None and not answer.headers:
+        lines = b"content-type: %b\r\ncontent-length: %d\r\n" % (
+            answer.content_type.encode("latin-1"),
+            len(answer.body),
+        )
+        if exchange.answer(answer.status, lines, answer.body):
+            return
     headers = [
         (b"content-type", answer.content_type.encode("latin-1")),
         (b"content-length", str(len(answer.body)).encode("ascii")),

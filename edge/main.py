@@ -18,7 +18,6 @@ from typing import Any, Final
 import structlog
 import uvicorn
 import uvloop
-from litestar import Litestar
 
 from edge.api.admin_decisions import AdminDecisions
 from edge.api.documents import Documents
@@ -140,7 +139,7 @@ async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gat
 
 
 async def _serve_until(
-    app: Litestar | Any, listener: socket.socket, stop: asyncio.Event, limits: ConnectionLimits
+    app: Any, listener: socket.socket, stop: asyncio.Event, limits: ConnectionLimits
 ) -> None:
     config = uvicorn.Config(
         app,

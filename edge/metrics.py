@@ -26,6 +26,8 @@ class EdgeMetrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._by_answer: dict[tuple[str, int, str], Counter] = {}
+        self._by_route: dict[str, Histogram] = {}
         self._refusals = Counter(
             "hubgate_edge_refusals",
             "Callers turned away, by route and real reason.",
@@ -43,8 +45,17 @@ class EdgeMetrics:
 
     def answered(self, route: str, http_status: int, code: str, seconds: float) -> None:
         """Counts one answer."""
-        self._requests.labels(route, str(http_status), code).inc()
-        self._seconds.labels(route).observe(seconds)
+        # Looked up once for each of the few combinations there are: finding a counter by its labels costs more than
+        # counting.
+        counter = self._by_answer.get((route, http_status, code))
+        if counter is None:
+            counter = self._requests.labels(route, str(http_status), code)
+            self._by_answer[route, http_status, code] = counter
+        histogram = self._by_route.get(route)
+        if histogram is None:
+            histogram = self._by_route[route] = self._seconds.labels(route)
+        counter.inc()
+        histogram.observe(seconds)
 
     def refused(self, surface: str, reason: str) -> None:
         """Counts one caller turned away."""

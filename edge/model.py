@@ -2,7 +2,8 @@
 data.
 
 Pure: no I/O, no clock, no third-party package. Instants are Unix seconds (float) unless a field says
-otherwise.
+otherwise. What is made anew for every request is not frozen, since freezing triples what making it costs; nobody
+changes it all the same.
 """
 
 from bisect import bisect_right
@@ -93,7 +94,7 @@ class CredentialSnapshot:
     instances: Mapping[str, InstanceKey]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SignatureClaim:
     """A signature that is accepted once. `digest` names it; after `expires_at` it is stale anyway."""
 
@@ -101,7 +102,7 @@ class SignatureClaim:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submission:
     """One request to send, or an event to record, as the caller wrote it."""
 
@@ -137,7 +138,7 @@ class Finding:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """One decision. `log_id` is 0 if nothing was recorded."""
 
@@ -153,17 +154,23 @@ class Decision:
     decided_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message, as far as it has come. Person and text are empty or masked unless they were asked for
-    with the right.
-    """
+@dataclass(slots=True)
+class MessageFate:
+    """What a message has come to: as much of it as the answer to its submission tells."""
 
     message_id: str
     state: int
     external_message_id: str = ""
     error_code: str = ""
     error_text: str = ""
+
+
+@dataclass(slots=True)
+class Message(MessageFate):
+    """One message, as far as it has come. Person and text are empty or masked unless they were asked for
+    with the right.
+    """
+
     log_id: int = 0
     instance_id: str = ""
     conversation_id: str = ""
@@ -175,12 +182,12 @@ class Message:
     updated_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What came of one submission."""
 
     decision: Decision
-    message: Message | None = None
+    message: MessageFate | None = None
     duplicate: bool = False
     event_type: int = 0
 

@@ -4,6 +4,7 @@ Pure: nothing but the standard library's enum. A test compares every member with
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 
 class Verdict(IntEnum):
@@ -113,6 +114,7 @@ class ReasonCode(IntEnum):
     OVERLOADED = 143
 
 
+@lru_cache(maxsize=1_024)
 def word(kind: type[IntEnum], number: int) -> str:
     """The public lower-case word for a number of `kind`; `unknown_<number>` for one this version does not
     know.

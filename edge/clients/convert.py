@@ -1,7 +1,6 @@
 """Wire messages to the edge's words, and back. Nothing else."""
 
 import math
-from datetime import timedelta
 from hashlib import sha256
 from ipaddress import ip_network
 
@@ -27,11 +26,11 @@ def unix_seconds(moment: Timestamp) -> float:
     return moment.seconds + moment.nanos / _NANOS
 
 
-def duration(seconds: float) -> Duration:
-    """Seconds to a Duration."""
-    made = Duration()
-    made.FromTimedelta(timedelta(seconds=seconds))
-    return made
+def set_duration(field: Duration, seconds: float) -> None:
+    """Writes seconds into a Duration that stands in a message already."""
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    field.seconds = whole
+    field.nanos = micros * 1_000
 
 
 def submit_request(submission: model.Submission) -> wire.SubmitRequest:
@@ -39,7 +38,7 @@ def submit_request(submission: model.Submission) -> wire.SubmitRequest:
     request = wire.SubmitRequest(
         idempotency_key=submission.idempotency_key,
         body_digest=submission.body_digest,
-        event_type=wire.EventType.ValueType(submission.event_type),
+        event_type=submission.event_type,  # type: ignore[arg-type]  # a number on the wire, a type in the stubs
         event_type_text=submission.event_type_text,
         phone=submission.phone,
         text=submission.text,
@@ -55,22 +54,38 @@ def submit_request(submission: model.Submission) -> wire.SubmitRequest:
     else:
         request.integration_id = submission.integration_id
     if submission.signature is not None:
-        request.signature.CopyFrom(signature_claim(submission.signature))
+        _fill_signature(request.signature, submission.signature)
     return request
+
+
+def _fill_signature(field: wire.SignatureClaim, claim: model.SignatureClaim) -> None:
+    # In place: a message made apart would be copied in.
+    field.digest = claim.digest
+    whole = math.floor(claim.expires_at)
+    field.expires_at.seconds = whole
+    field.expires_at.nanos = min(int((claim.expires_at - whole) * _NANOS), _NANOS - 1)
 
 
 def signature_claim(claim: model.SignatureClaim) -> wire.SignatureClaim:
     """A signature claim for the wire."""
-    return wire.SignatureClaim(digest=claim.digest, expires_at=timestamp(claim.expires_at))
+    made = wire.SignatureClaim()
+    _fill_signature(made, claim)
+    return made
 
 
 def outcome(response: wire.SubmitResponse) -> model.Outcome:
     """What came of a submission."""
     return model.Outcome(
         decision=decision(response.decision),
-        message=message(response.message) if response.HasField("message") else None,
+        message=_fate(response.message) if response.HasField("message") else None,
         duplicate=response.duplicate,
         event_type=response.event_type,
+    )
+
+
+def _fate(found: events_pb2.Message) -> model.MessageFate:
+    return model.MessageFate(
+        found.message_id, found.state, found.external_message_id, found.error_code, found.error_text
     )
 
 
@@ -82,7 +97,7 @@ def decision(found: decision_pb2.Decision) -> model.Decision:
         verdict=found.verdict,
         reason=found.reason,
         action=found.action,
-        findings=tuple(_finding(each) for each in found.findings),
+        findings=tuple([_finding(each) for each in found.findings]),
         risk_score=found.risk_score,
         retry_after_seconds=(
             found.retry_after.seconds + found.retry_after.nanos / _NANOS

@@ -33,7 +33,7 @@ _TIMESTAMP_LIMIT: Final = 64
 _NOWHERE: Final = IPv4Address(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebhookHeaders:
     """The headers a 3CX webhook proves itself with; None where one is absent."""
 
@@ -42,7 +42,7 @@ class WebhookHeaders:
     signature: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HeaderCheck:
     """What the headers alone tell. `refusal` is None if the body may be read.
 

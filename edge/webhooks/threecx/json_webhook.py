@@ -34,7 +34,7 @@ KEY_LIMIT: Final = 200
 """Longest idempotency key, in characters, that is taken as it stands."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ThreecxEvent:
     """One event as the caller wrote it; fields the caller left out are empty."""
 
