@@ -1,6 +1,6 @@
 """Decisions, messages and requests: wire <-> model, and nothing else."""
 
-from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 
 from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2
@@ -11,93 +11,110 @@ from policycore.phone import mask_phone
 from policycore.reasons import Verdict
 from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import Snapshot
-from policycore.rpc.times import nearest_datetime, to_duration, to_timestamp
+from policycore.rpc.times import nearest_datetime, set_timestamp, to_duration
 from policycore.usecases.command import Decided, SubmitCommand
 
 _MAX_KEY_CHARACTERS = 200
+_ALLOW = Verdict.ALLOW
 
 
-def finding_to_wire(finding: Finding) -> decision_pb2.Finding:
-    """One finding."""
-    wire = decision_pb2.Finding(
-        check=finding.check.value,  # type: ignore[arg-type]
-        verdict=finding.verdict.value,  # type: ignore[arg-type]
-        reason=finding.reason.value,  # type: ignore[arg-type]
-        explanation=finding.explanation,
-        shadow=finding.shadow,
-        facts=dict(finding.facts),
-    )
+def _set_finding(wire: decision_pb2.Finding, finding: Finding) -> None:
+    wire.check = finding.check  # type: ignore[assignment]
+    wire.verdict = finding.verdict  # type: ignore[assignment]
+    wire.reason = finding.reason  # type: ignore[assignment]
+    wire.explanation = finding.explanation
+    wire.shadow = finding.shadow
+    wire.facts.update(finding.facts)
     if finding.limit is not None:
         wire.limit = finding.limit
     if finding.used is not None:
         wire.used = finding.used
     if finding.passes_at is not None:
-        wire.passes_at.CopyFrom(to_timestamp(finding.passes_at))
-    return wire
+        set_timestamp(wire.passes_at, finding.passes_at)
 
 
 def decision_to_wire(
     decision: Decision, decision_id: str, log_id: int, *, every_finding: bool
 ) -> decision_pb2.Decision:
     """A decision; without `every_finding` only the findings that do not simply allow."""
-    wire = decision_pb2.Decision(
-        decision_id=decision_id,
-        log_id=log_id,
-        verdict=decision.verdict.value,  # type: ignore[arg-type]
-        reason=decision.reason.value,  # type: ignore[arg-type]
-        action=decision.action.value,  # type: ignore[arg-type]
-        risk_score=decision.risk_score,
-        rules_version=decision.rules_version,
-        explanation=decision.explanation,
-    )
-    shown: Iterable[Finding] = decision.findings
-    if not every_finding:
-        shown = [f for f in decision.findings if f.verdict is not Verdict.ALLOW or f.shadow]
-    wire.findings.extend(finding_to_wire(finding) for finding in shown)
+    wire = decision_pb2.Decision()
+    _set_decision(wire, decision, decision_id, log_id, every_finding=every_finding)
+    return wire
+
+
+def _set_decision(
+    wire: decision_pb2.Decision, decision: Decision, decision_id: str, log_id: int, *, every_finding: bool
+) -> None:
+    wire.decision_id = decision_id
+    wire.log_id = log_id
+    wire.verdict = decision.verdict  # type: ignore[assignment]
+    wire.reason = decision.reason  # type: ignore[assignment]
+    wire.action = decision.action  # type: ignore[assignment]
+    wire.risk_score = decision.risk_score
+    wire.rules_version = decision.rules_version
+    wire.explanation = decision.explanation
+    for finding in decision.findings:
+        if every_finding or finding.verdict is not _ALLOW or finding.shadow:
+            _set_finding(wire.findings.add(), finding)
     if decision.retry_after_seconds is not None:
         wire.retry_after.CopyFrom(to_duration(decision.retry_after_seconds))
-    return wire
 
 
 def message_to_wire(view: MessageView, *, reveal: bool) -> events_pb2.Message:
     """A message; without `reveal` its text is left out and its number masked."""
-    event_type = policy_service_pb2.EventType.Name(view.event_type) if view.event_type else ""  # type: ignore[arg-type]
-    return events_pb2.Message(
-        message_id=view.message_id,
-        account_id=view.account_id,
-        instance_id=view.instance_id,
-        integration_id=view.integration_id or "",
-        conversation_id=view.conversation_id,
-        person=events_pb2.PersonRef(
-            phone=view.phone if reveal or not view.phone else mask_phone(view.phone),
-            lid=view.lid if reveal else "",
-            business_scoped_id=view.bsuid if reveal else "",
-        ),
-        outbound=view.outbound,
-        state=int(view.state),  # type: ignore[arg-type]
-        external_message_id=view.external_message_id,
-        text=view.text if reveal else "",
-        created_at=to_timestamp(view.created_at),
-        updated_at=to_timestamp(view.updated_at),
-        log_id=view.log_id,
-        error_code=view.error_code,
-        error_text=view.error_text,
-        event_type=event_type.removeprefix("EVENT_TYPE_").lower(),
-        kind=view.kind,  # type: ignore[arg-type]
-    )
+    wire = events_pb2.Message()
+    _set_message(wire, view, reveal=reveal)
+    return wire
+
+
+def _set_message(wire: events_pb2.Message, view: MessageView, *, reveal: bool) -> None:
+    wire.message_id = view.message_id
+    wire.account_id = view.account_id
+    wire.instance_id = view.instance_id
+    wire.integration_id = view.integration_id or ""
+    wire.conversation_id = view.conversation_id
+    person = wire.person
+    # Touched in any case: the message says that there is a person, even where nothing of it is shown.
+    person.SetInParent()
+    person.phone = view.phone if reveal or not view.phone else mask_phone(view.phone)
+    if reveal:
+        person.lid = view.lid
+        person.business_scoped_id = view.bsuid
+        wire.text = view.text
+    wire.outbound = view.outbound
+    wire.state = view.state  # type: ignore[assignment]
+    wire.external_message_id = view.external_message_id
+    set_timestamp(wire.created_at, view.created_at)
+    set_timestamp(wire.updated_at, view.updated_at)
+    wire.log_id = view.log_id
+    wire.error_code = view.error_code
+    wire.error_text = view.error_text
+    wire.event_type = _event_word(view.event_type) if view.event_type else ""
+    wire.kind = view.kind  # type: ignore[assignment]
+
+
+@lru_cache(maxsize=64)
+def _event_word(event_type: int) -> str:
+    name = policy_service_pb2.EventType.Name(event_type)  # type: ignore[arg-type]
+    return name.removeprefix("EVENT_TYPE_").lower()
 
 
 def answer_to_wire(decided: Decided) -> policy_service_pb2.SubmitResponse:
     """The answer to one request."""
-    wire = policy_service_pb2.SubmitResponse(
-        decision=decision_to_wire(decided.decision, decided.decision_id, decided.log_id, every_finding=False),
-        duplicate=decided.duplicate,
-        event_type=int(decided.event_type),  # type: ignore[arg-type]
-    )
-    wire.decision.decided_at.CopyFrom(to_timestamp(decided.decided_at))
-    if decided.message is not None:
-        wire.message.CopyFrom(message_to_wire(decided.message, reveal=False))
+    wire = policy_service_pb2.SubmitResponse()
+    set_answer(wire, decided)
     return wire
+
+
+def set_answer(wire: policy_service_pb2.SubmitResponse, decided: Decided) -> None:
+    """Writes the answer to one request into a message that stands in another already."""
+    decision = wire.decision
+    _set_decision(decision, decided.decision, decided.decision_id, decided.log_id, every_finding=False)
+    set_timestamp(decision.decided_at, decided.decided_at)
+    wire.duplicate = decided.duplicate
+    wire.event_type = decided.event_type  # type: ignore[assignment]
+    if decided.message is not None:
+        _set_message(wire.message, decided.message, reveal=False)
 
 
 def command_from_wire(

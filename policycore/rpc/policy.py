@@ -1,22 +1,24 @@
 """The servicer of PolicyService: identity, conversion, use case; nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
 from policycore.errors import Malformed, NotFound, Unavailable
 from policycore.metrics import Metrics
 from policycore.reading import ConfigView, PolicyReads, RefusalCount
+from policycore.reasons import ReasonCode, Verdict
 from policycore.registry.errors import NotPermittedError
 from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import Snapshot
-from policycore.rpc.convert import answer_to_wire, command_from_wire, message_to_wire
+from policycore.rpc.convert import answer_to_wire, command_from_wire, message_to_wire, set_answer
 from policycore.rpc.convert_events import report_from_wire
 from policycore.rpc.convert_log import event_to_wire, record_to_wire
 from policycore.rpc.credentials import credentials_to_wire
@@ -24,6 +26,7 @@ from policycore.rpc.failures import answering
 from policycore.rpc.identity import current_identity
 from policycore.rpc.submit_stream import serve_items
 from policycore.rpc.times import nearest_datetime, to_duration
+from policycore.usecases.command import Decided
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter
 
@@ -54,6 +57,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self, use_cases: PolicyUseCases) -> None:
         self._use = use_cases
+        # Finding a counter by its labels costs more than counting.
+        self._counters: dict[tuple[Verdict, ReasonCode], Counter] = {}
 
     # --- submitting
     # ----------------------------------------------------------------------------------------------
@@ -61,7 +66,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitResponse:
         async with answering(context):
             remaining = context.time_remaining()
-            return await self._submit(request, current_identity(), 10.0 if remaining is None else remaining)
+            timeout = 10.0 if remaining is None else remaining
+            return answer_to_wire(await self._submit(request, current_identity(), timeout))
         raise AssertionError("answering always ends the call")
 
     async def SubmitStream(
@@ -69,15 +75,13 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> AsyncIterator[pb.SubmitStreamResponse]:
         identity = current_identity()
 
-        async def submit(request: pb.SubmitRequest, timeout: float) -> pb.SubmitResponse:
-            return await self._submit(request, identity, timeout)
+        def submit(request: pb.SubmitRequest, timeout: float) -> Awaitable[Decided]:
+            return self._submit(request, identity, timeout)
 
-        async for answers in serve_items(request_iterator, submit):
+        async for answers in serve_items(request_iterator, submit, set_answer):
             yield answers
 
-    async def _submit(
-        self, request: pb.SubmitRequest, identity: Identity, timeout_seconds: float
-    ) -> pb.SubmitResponse:
+    async def _submit(self, request: pb.SubmitRequest, identity: Identity, timeout_seconds: float) -> Decided:
         if not identity.may_submit_for_real and not request.validate_only:
             raise NotPermittedError("An administrator's token may only validate; nothing was sent.")
         command, limit = command_from_wire(request, identity, self._use.config.current())
@@ -87,9 +91,15 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             command, requests_per_minute=limit, timeout_seconds=timeout_seconds - 0.25
         )
         self._use.metrics.submit_seconds.observe(self._use.monotonic() - started)
-        decision = decided.decision
-        self._use.metrics.decisions.labels(decision.verdict.name, decision.reason.name).inc()
-        return answer_to_wire(decided)
+        self._count(decided.decision.verdict, decided.decision.reason)
+        return decided
+
+    def _count(self, verdict: Verdict, reason: ReasonCode) -> None:
+        counter = self._counters.get((verdict, reason))
+        if counter is None:
+            counter = self._use.metrics.decisions.labels(verdict.name, reason.name)
+            self._counters[verdict, reason] = counter
+        counter.inc()
 
     async def AdmitRequest(self, request: pb.AdmitRequestRequest, context: Any) -> pb.AdmitRequestResponse:
         async with answering(context):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from hubgate.policy.v1 import policy_service_pb2
 from policycore.rpc.failures import Failure
@@ -10,38 +11,49 @@ from policycore.rpc.times import to_seconds
 _MAX_ANSWERS = 256
 _DEFAULT_TIMEOUT_SECONDS = 10.0
 
-Submit = Callable[[policy_service_pb2.SubmitRequest, float], Awaitable[policy_service_pb2.SubmitResponse]]
+Answer = TypeVar("Answer")
+_Ready = tuple[int, Answer | None, Failure | None]
+
+
+def _as_it_is(wire: policy_service_pb2.SubmitResponse, answer: policy_service_pb2.SubmitResponse) -> None:
+    wire.CopyFrom(answer)
 
 
 async def serve_items(
-    requests: AsyncIterator[policy_service_pb2.SubmitStreamRequest], submit: Submit
+    requests: AsyncIterator[policy_service_pb2.SubmitStreamRequest],
+    submit: Callable[[policy_service_pb2.SubmitRequest, float], Awaitable[Answer]],
+    write: Callable[[policy_service_pb2.SubmitResponse, Answer], None] = _as_it_is,  # type: ignore[assignment]
 ) -> AsyncIterator[policy_service_pb2.SubmitStreamResponse]:
     """Answers every item once. A slow one holds up nobody; answers that are ready together travel together.
 
-    When the caller goes away, what was begun is finished: a decision is not undone because nobody waits for
-    it.
+    `write` puts what `submit` returned into the batch that leaves, in place: a message made apart would be copied
+    once for each message around it. When the caller goes away, what was begun is finished: a decision is not undone
+    because nobody waits for it.
     """
-    answers: list[policy_service_pb2.SubmitAnswer] = []
+    answers: list[_Ready[Answer]] = []
     ready = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
 
     async def answer(item: policy_service_pb2.SubmitItem) -> None:
+        number = item.correlation_id
         timeout = to_seconds(item.timeout) if item.HasField("timeout") else _DEFAULT_TIMEOUT_SECONDS
         try:
-            response = await submit(item.request, timeout)
-            reply = policy_service_pb2.SubmitAnswer(correlation_id=item.correlation_id, response=response)
+            answers.append((number, await submit(item.request, timeout), None))
         except Exception as error:  # noqa: BLE001 - one item must not fail the stream
-            failure = Failure(error).to_item_error()
-            reply = policy_service_pb2.SubmitAnswer(correlation_id=item.correlation_id, error=failure)
-        answers.append(reply)
+            answers.append((number, None, Failure(error)))
         ready.set()
+
+    def finished(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not tasks and reader.done():
+            ready.set()
 
     async def read() -> None:
         async for batch in requests:
             for item in batch.items:
                 task = asyncio.create_task(answer(item))
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                task.add_done_callback(finished)
 
     reader = asyncio.create_task(read())
     reader.add_done_callback(lambda _: ready.set())
@@ -51,8 +63,26 @@ async def serve_items(
             ready.clear()
             while answers:
                 batch, answers[:] = answers[:_MAX_ANSWERS], answers[_MAX_ANSWERS:]
-                yield policy_service_pb2.SubmitStreamResponse(answers=batch)
+                yield _response(batch, write)
             if reader.done() and not tasks and not answers:
                 return
     finally:
         reader.cancel()
+
+
+def _response(
+    batch: list[_Ready[Answer]], write: Callable[[policy_service_pb2.SubmitResponse, Answer], None]
+) -> policy_service_pb2.SubmitStreamResponse:
+    message = policy_service_pb2.SubmitStreamResponse()
+    for number, answer, failure in batch:
+        wire = message.answers.add()
+        wire.correlation_id = number
+        if answer is not None:
+            try:
+                write(wire.response, answer)
+            except Exception as error:  # noqa: BLE001 - one item must not fail the stream
+                failure = Failure(error)
+        if failure is not None:
+            # Setting one side of a oneof clears the other.
+            wire.error.CopyFrom(failure.to_item_error())
+    return message

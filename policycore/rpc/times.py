@@ -16,6 +16,13 @@ def to_timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
+def set_timestamp(field: Timestamp, moment: datetime) -> None:
+    """Writes an aware datetime into a Timestamp that stands in a message already."""
+    since = moment - _EPOCH
+    field.seconds = since.days * 86_400 + since.seconds
+    field.nanos = since.microseconds * 1_000
+
+
 def to_datetime(stamp: Timestamp) -> datetime:
     """A Timestamp as a UTC datetime. Raises OverflowError for years nobody lives in."""
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
@@ -27,7 +34,8 @@ def nearest_datetime(stamp: Timestamp) -> datetime:
     For moments that others wrote: a clock that is beyond all bounds must not stop what it stands beside.
     """
     try:
-        return min(max(to_datetime(stamp), _EPOCH), _LATEST)
+        moment = to_datetime(stamp)
+        return moment if _EPOCH <= moment <= _LATEST else min(max(moment, _EPOCH), _LATEST)
     except OverflowError:
         return _EPOCH if stamp.seconds < 0 else _LATEST
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import or_, update
+from sqlalchemy import Table, Update, bindparam, or_, update
 
 from policycore.reading import RefusalCount
 from policycore.store.engine import Database
@@ -34,13 +35,19 @@ async def record_usage(
                 ),
                 rows,
             )
-        for credential_id, used_at in uses:
-            table = api_keys if credential_id.startswith("key_") else integration_secrets
-            await connection.execute(
-                update(table)
-                .where(
-                    table.c.id == credential_id,
-                    or_(table.c.last_used_at.is_(None), table.c.last_used_at < used_at),
-                )
-                .values(last_used_at=used_at)
-            )
+        for table in (api_keys, integration_secrets):
+            marks = [
+                {"used_id": credential_id, "used_at": used_at}
+                for credential_id, used_at in sorted(uses)
+                if (table is api_keys) == credential_id.startswith("key_")
+            ]
+            if marks:
+                # All marks of a report in one call, and in one order, so that two edges' reports never wait in a ring.
+                await connection.execute(_moved_forward(table), marks)
+
+
+@cache
+def _moved_forward(table: Table) -> Update:
+    used_at = bindparam("used_at", type_=table.c.last_used_at.type)
+    older = or_(table.c.last_used_at.is_(None), table.c.last_used_at < used_at)
+    return update(table).where(table.c.id == bindparam("used_id"), older).values(last_used_at=used_at)
