@@ -335,7 +335,7 @@ Global___Permit: _TypeAlias = Permit  # noqa: Y015
 
 @_typing.final
 class SignedPermit(_message.Message):
-    """A permit and its signature."""
+    """A permit and its signature. In a stream both signature and key may be left out if the batch holds them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -543,6 +543,15 @@ class DeliverStreamRequest(_message.Message):
 
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    PERMITS_SIGNATURE_FIELD_NUMBER: _builtins.int
+    PERMITS_KEY_ID_FIELD_NUMBER: _builtins.int
+    permits_signature: _builtins.bytes
+    """Signs the permits of this batch together; it counts for items whose permit has neither signature nor key of its own.
+    Ed25519 over `hubgate-permits-v1 NUL`, the number of items (4 bytes, most significant first) and, for every item in
+    order, the SHA-256 of its `permit.permit` (of nothing, if it has none).
+    """
+    permits_key_id: _builtins.str
+    """Which key signed them."""
     @_builtins.property
     def connections(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceConnection]:
         """Connections that items refer to by instance id."""
@@ -556,10 +565,12 @@ class DeliverStreamRequest(_message.Message):
         *,
         connections: _abc.Iterable[Global___InstanceConnection] | None = ...,
         items: _abc.Iterable[Global___DeliverItem] | None = ...,
+        permits_signature: _builtins.bytes = ...,
+        permits_key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "items", b"items", "permits_key_id", b"permits_key_id", "permits_signature", b"permits_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
