@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sender.backends.wire import Backend
@@ -12,8 +12,6 @@ from sender.guard import Guard
 from sender.model import (
     AttemptResult,
     Connection,
-    Exchange,
-    HttpRequest,
     InstanceState,
     Order,
     Outcome,
@@ -48,7 +46,6 @@ class Delivery:
         routes: Mapping[str, Route],
         turns: Turns,
         recorder: Recorder,
-        now: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
         self._permits = permits
@@ -56,7 +53,6 @@ class Delivery:
         self._routes = routes
         self._turns = turns
         self._recorder = recorder
-        self._now = now
         self._monotonic = monotonic
         self._closing = False
         self.under_way = 0
@@ -75,8 +71,9 @@ class Delivery:
     async def deliver(self, order: Order, timeout_seconds: float = LONGEST_ATTEMPT_SECONDS) -> AttemptResult:
         """What came of one attempt. Raises nothing but cancellation; `timeout_seconds` is cut to 30 s."""
         began = self._monotonic()
+        if not self.under_way:
+            self._idle.clear()
         self.under_way += 1
-        self._idle.clear()
         try:
             found = await self._attempt(order, began + min(timeout_seconds, LONGEST_ATTEMPT_SECONDS))
         finally:
@@ -87,19 +84,27 @@ class Delivery:
         return found
 
     async def _attempt(self, order: Order, deadline: float) -> AttemptResult:
-        attempt = _Attempt(self._permits, self._guard, self._now)
+        attempt = _Attempt(self._permits, self._guard)
+        connection = order.connection
         try:
             self._check_open()
             attempt.claim(order)
-            route = self._route(order.connection)
-            request = route.backend.build(order.connection, order.recipient, order.text, _correlation(order))
-            exchange = await self._exchange(order, route, request, deadline, attempt.check)
-            return replace(route.backend.parse(exchange), attempted_at=attempt.began_at)
+            route = self._route(connection)
+            correlation_id = order.correlation_id or order.permit.claims.message_id
+            request = route.backend.build(connection, order.recipient, order.text, correlation_id)
+            await self._turns.take(connection.instance_id, deadline - self._monotonic())
+            try:
+                exchange = await route.door.exchange(
+                    request, timeout_seconds=self._left(deadline), before_write=attempt.check
+                )
+            finally:
+                self._turns.give_back(connection.instance_id)
+            return attempt.ended(route.backend.parse(exchange))
         except WithheldError as withheld:
             attempt.give_back()
             return AttemptResult(Outcome.NOT_ATTEMPTED, withheld.code, withheld.explanation)
         except UnaddressableError as why:
-            return AttemptResult(Outcome.REJECTED, f"{order.connection.backend}_unaddressable", str(why))
+            return AttemptResult(Outcome.REJECTED, f"{connection.backend}_unaddressable", str(why))
         except Exception:  # noqa: BLE001 - every item is answered, whatever breaks here
             self._recorder.fault(order)
             return attempt.fault()
@@ -114,21 +119,13 @@ class Delivery:
             raise UnaddressableError("There is no back end of this name.")
         return route
 
-    async def _exchange(
-        self,
-        order: Order,
-        route: Route,
-        request: HttpRequest,
-        deadline: float,
-        before_write: Callable[[], None],
-    ) -> Exchange:
-        async with self._turns.turn(order.connection.instance_id, deadline - self._monotonic()):
-            left = deadline - self._monotonic()
-            if left <= 0:
-                raise WithheldError(
-                    "sender_overloaded", "The time for this attempt was over before its turn came."
-                )
-            return await route.door.exchange(request, timeout_seconds=left, before_write=before_write)
+    def _left(self, deadline: float) -> float:
+        left = deadline - self._monotonic()
+        if left <= 0:
+            raise WithheldError(
+                "sender_overloaded", "The time for this attempt was over before its turn came."
+            )
+        return left
 
     async def probe(self, connection: Connection, timeout_seconds: float = PROBE_SECONDS) -> InstanceState:
         """The instance's state as its back end says it. Raises nothing but cancellation."""
@@ -146,10 +143,11 @@ class Delivery:
 class _Attempt:
     """How far one attempt has come."""
 
-    def __init__(self, permits: PermitDesk, guard: Guard, now: Callable[[], datetime]) -> None:
+    __slots__ = ("_claims", "_guard", "_permits", "began_at")
+
+    def __init__(self, permits: PermitDesk, guard: Guard) -> None:
         self._permits = permits
         self._guard = guard
-        self._now = now
         self._claims: PermitClaims | None = None
         self.began_at: datetime | None = None
 
@@ -162,9 +160,25 @@ class _Attempt:
         """Just before the first byte: the permit must live, the guard agree. Raises `WithheldError`."""
         if self._claims is None:
             raise WithheldError("permit_malformed", "No permit was taken.")
-        self._permits.check_alive(self._claims)
+        now = self._permits.check_alive(self._claims)
         self._guard.ask(self._claims)
-        self.began_at = self._now()
+        self.began_at = now
+
+    def ended(self, found: AttemptResult) -> AttemptResult:
+        """What the back end's answer means, with the time at which the attempt began."""
+        if self.began_at is None:
+            return found
+        return AttemptResult(
+            found.outcome,
+            found.code,
+            found.explanation,
+            found.external_message_id,
+            found.consequence,
+            found.retry_after_seconds,
+            found.http_status,
+            found.receipts,
+            self.began_at,
+        )
 
     def give_back(self) -> None:
         """Nothing was written: the permit may be used again."""
@@ -183,10 +197,6 @@ class _Attempt:
             "The sender failed after it had begun to write; the message may have been sent.",
             attempted_at=self.began_at,
         )
-
-
-def _correlation(order: Order) -> str:
-    return order.correlation_id or order.permit.claims.message_id
 
 
 def _nothing() -> None:

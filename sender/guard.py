@@ -41,6 +41,8 @@ class Guard:
         self._monotonic = monotonic
         self._speakers: dict[str, _Speaker] = {}
         self._heard_at = float("-inf")
+        self._named: set[str] = set()
+        """The ids that anything in force may name, and maybe some more: whoever is not among them passes."""
 
     def hear(
         self,
@@ -62,8 +64,10 @@ class Guard:
             speaker.entries = {}
             speaker.version = version
             speaker.began = True
+            self._named = {key[1] for each in self._speakers.values() for key in each.entries}
         for entry in entries:
             speaker.entries[entry.scope, entry.scope_id, entry.opt_out] = entry.until
+            self._named.add(entry.scope_id)
         speaker.version = max(speaker.version, version)
         speaker.heard_at = self._monotonic()
         if speaker.began:
@@ -81,6 +85,11 @@ class Guard:
             raise WithheldError(
                 "guard_silent", "No policy core has been heard for too long; nothing is attempted."
             )
+        ids = ("", claims.account_id, claims.instance_id, claims.integration_id, claims.person_id)
+        if not self._named.isdisjoint(ids):
+            self._ask_all(claims)
+
+    def _ask_all(self, claims: PermitClaims) -> None:
         asked = (
             (GuardScope.PLATFORM, ""),
             (GuardScope.ACCOUNT, claims.account_id),

@@ -69,7 +69,6 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         },
         turns=Turns(ATTEMPTS_IN_ALL, ATTEMPTS_PER_INSTANCE),
         recorder=recorder,
-        now=_now,
         monotonic=time.monotonic,
     )
     posting = Posting(

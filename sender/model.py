@@ -1,9 +1,11 @@
 """The words of an attempt as plain data: who it goes to, what left, what came back, what that means.
 
 Pure: no I/O, no clock, no third-party package. Times are aware datetimes in UTC; durations say their unit.
+Nobody changes a word once it is made; those that are made for every attempt are not frozen only because CPython
+takes five times as long to make a frozen one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -77,7 +79,7 @@ class Connection:
     api_token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recipient:
     """Where a message goes: E.164 with `+`, else a linked id (digits), else a business-scoped id."""
 
@@ -86,7 +88,7 @@ class Recipient:
     business_scoped_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PermitClaims:
     """What a permit says. Believe it only after `PermitDesk.claim` has returned."""
 
@@ -102,17 +104,36 @@ class PermitClaims:
     confirms_opt_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
+class PermitBatch:
+    """Permits that came together under one signature: `signature` covers all of `raws`, in their order.
+
+    `refusal` is the code and the explanation of what is wrong with the signature, once `verified`.
+    """
+
+    raws: Sequence[bytes]
+    signature: bytes
+    key_id: str
+    verified: bool = False
+    refusal: tuple[str, str] | None = None
+
+
+@dataclass(slots=True)
 class SignedPermit:
-    """A permit as it came: `claims` were read from `raw`, and `signature` covers `raw`."""
+    """A permit as it came: `claims` were read from `raw`, and `signature` covers `raw`.
+
+    If `batch` is given, its signature counts instead, and `raw` is the one at `place` of its `raws`.
+    """
 
     raw: bytes
     signature: bytes
     key_id: str
     claims: PermitClaims
+    batch: PermitBatch | None = None
+    place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
     """One attempt at one message, with all it needs. `correlation_id` is echoed by back ends that can."""
 
@@ -123,7 +144,7 @@ class Order:
     correlation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """A request to make, described. Headers are as they go out."""
 
@@ -133,7 +154,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpAnswer:
     """What came back. Header names are lower case. `complete` is False if the body was cut short."""
 
@@ -165,7 +186,7 @@ class Receipt:
     error_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptResult:
     """What came of one attempt. `attempted_at` is when it began at the socket, None if it never did."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
@@ -12,6 +12,12 @@ from sender.model import Order, PermitClaims, Recipient, SignedPermit, WithheldE
 
 SIGNED_PREFIX = b"hubgate-permit-v1\0"
 """Stands before the permit's bytes when they are signed, so that no other signature can pass for a permit."""
+
+BATCH_PREFIX = b"hubgate-permits-v1\0"
+"""Stands before what is signed for a batch of permits."""
+
+_KEY_UNKNOWN = ("permit_key_unknown", "The permit is signed with a key that is not known here.")
+_SIGNATURE_INVALID = ("permit_signature_invalid", "The permit's signature is not valid.")
 
 
 def recipient_digest(recipient: Recipient) -> bytes:
@@ -23,6 +29,12 @@ def recipient_digest(recipient: Recipient) -> bytes:
 def content_digest(text: str) -> bytes:
     """SHA-256 over the text, UTF-8."""
     return hashlib.sha256(text.encode()).digest()
+
+
+def batch_words(raws: Sequence[bytes]) -> bytes:
+    """What the signature of a batch covers: the prefix, the number of permits and each one's SHA-256, in order."""
+    sha256 = hashlib.sha256
+    return BATCH_PREFIX + len(raws).to_bytes(4, "big") + b"".join([sha256(raw).digest() for raw in raws])
 
 
 class PermitDesk:
@@ -38,15 +50,17 @@ class PermitDesk:
         """The order's permit, now used. Raises `WithheldError` unless it is alive and for just this order."""
         self._verify_signature(order.permit)
         claims = order.permit.claims
-        self._verify_words(claims, order)
-        self.check_alive(claims)
-        self._use(claims)
+        _verify_words(claims, order)
+        now = self._now()
+        _verify_alive(claims, now)
+        self._use(claims, now)
         return claims
 
-    def check_alive(self, claims: PermitClaims) -> None:
-        """Raises `WithheldError` from `not_after` on."""
-        if self._now() >= claims.not_after:
-            raise WithheldError("permit_expired", "The permit is dead.")
+    def check_alive(self, claims: PermitClaims) -> datetime:
+        """The time now. Raises `WithheldError` from `not_after` on."""
+        now = self._now()
+        _verify_alive(claims, now)
+        return now
 
     def give_back(self, claims: PermitClaims) -> None:
         """Lets a permit count again. Only for an attempt of which not one byte was written."""
@@ -58,35 +72,52 @@ class PermitDesk:
         return len(self._taken)
 
     def _verify_signature(self, permit: SignedPermit) -> None:
-        key = self._keys.get(permit.key_id)
+        batch = permit.batch
+        if batch is None:
+            refusal = self._refusal(permit.key_id, permit.signature, SIGNED_PREFIX + permit.raw)
+        else:
+            if not batch.verified:
+                batch.refusal = self._refusal(batch.key_id, batch.signature, batch_words(batch.raws))
+                batch.verified = True
+            # A batch vouches for the permits in it, each at its place, and for no other.
+            refusal = batch.refusal if batch.raws[permit.place] == permit.raw else _SIGNATURE_INVALID
+        if refusal is not None:
+            raise WithheldError(*refusal)
+
+    def _refusal(self, key_id: str, signature: bytes, words: bytes) -> tuple[str, str] | None:
+        """What is wrong with a signature: a code and a sentence, or None."""
+        key = self._keys.get(key_id)
         if key is None:
-            raise WithheldError(
-                "permit_key_unknown", "The permit is signed with a key that is not known here."
-            )
+            return _KEY_UNKNOWN
         try:
-            key.verify(permit.signature, SIGNED_PREFIX + permit.raw)
-        except InvalidSignature as error:
-            raise WithheldError("permit_signature_invalid", "The permit's signature is not valid.") from error
+            key.verify(signature, words)
+        except InvalidSignature:
+            return _SIGNATURE_INVALID
+        return None
 
-    @staticmethod
-    def _verify_words(claims: PermitClaims, order: Order) -> None:
-        if not claims.permit_id:
-            raise WithheldError("permit_malformed", "The permit has no id.")
-        if not claims.instance_id or claims.instance_id != order.connection.instance_id:
-            raise WithheldError("permit_wrong_instance", "The permit is for another instance.")
-        if claims.recipient_digest != recipient_digest(order.recipient):
-            raise WithheldError("permit_wrong_recipient", "The permit is for another recipient.")
-        if claims.content_digest != content_digest(order.text):
-            raise WithheldError("permit_wrong_content", "The permit is for another text.")
-
-    def _use(self, claims: PermitClaims) -> None:
-        self._forget_the_dead()
+    def _use(self, claims: PermitClaims, now: datetime) -> None:
+        self._forget_the_dead(now)
         if claims.permit_id in self._taken:
             raise WithheldError("permit_used", "The permit was used before.")
         self._taken.add(claims.permit_id)
         heapq.heappush(self._deaths, (claims.not_after, claims.permit_id))
 
-    def _forget_the_dead(self) -> None:
-        now = self._now()
+    def _forget_the_dead(self, now: datetime) -> None:
         while self._deaths and self._deaths[0][0] <= now:
             self._taken.discard(heapq.heappop(self._deaths)[1])
+
+
+def _verify_alive(claims: PermitClaims, now: datetime) -> None:
+    if now >= claims.not_after:
+        raise WithheldError("permit_expired", "The permit is dead.")
+
+
+def _verify_words(claims: PermitClaims, order: Order) -> None:
+    if not claims.permit_id:
+        raise WithheldError("permit_malformed", "The permit has no id.")
+    if not claims.instance_id or claims.instance_id != order.connection.instance_id:
+        raise WithheldError("permit_wrong_instance", "The permit is for another instance.")
+    if claims.recipient_digest != recipient_digest(order.recipient):
+        raise WithheldError("permit_wrong_recipient", "The permit is for another recipient.")
+    if claims.content_digest != content_digest(order.text):
+        raise WithheldError("permit_wrong_content", "The permit is for another text.")

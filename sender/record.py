@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sender.model import AttemptResult, Order, Outcome, PostResult
 
+_BACKENDS = frozenset({"evolution", "cloud_api", "waha", "sandbox"})
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -14,7 +15,8 @@ class Recorder:
     """Counts and logs. Metrics live in the registry that is passed in."""
 
     def __init__(self, registry: CollectorRegistry, logger: Any = None) -> None:
-        self._log = logger or structlog.get_logger("sender")
+        # Bound once: the unbound one looks up its settings at every line.
+        self._log = logger or structlog.get_logger("sender").bind()
         self._attempts = Counter(
             "hubgate_sender_attempts_total", "Attempts.", ["backend", "outcome"], registry=registry
         )
@@ -25,7 +27,7 @@ class Recorder:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._children: dict[tuple[str, Outcome], tuple[Counter, Histogram]] = {}
+        self._children: dict[tuple[str, Outcome], tuple[Counter, Histogram, str]] = {}
         self._posts = Counter(
             "hubgate_sender_posts_total", "Events posted.", ["kind", "outcome"], registry=registry
         )
@@ -34,27 +36,29 @@ class Recorder:
     def attempt(self, order: Order, found: AttemptResult, seconds: float) -> None:
         """One attempt is over. `seconds` is how long it took."""
         backend = _label(order.connection.backend)
-        counter, histogram = self._of(backend, found.outcome)
+        counter, histogram, outcome = self._of(backend, found.outcome)
         counter.inc()
         histogram.observe(seconds)
         log = self._log.debug if found.outcome is Outcome.ACCEPTED else self._log.info
+        claims = order.permit.claims
         log(
             "attempt",
-            message_id=order.permit.claims.message_id,
-            permit_id=order.permit.claims.permit_id,
+            message_id=claims.message_id,
+            permit_id=claims.permit_id,
             instance_id=order.connection.instance_id,
             backend=backend,
-            outcome=found.outcome.name,
+            outcome=outcome,
             code=found.code,
             http_status=found.http_status,
             milliseconds=round(seconds * 1000, 1),
         )
 
-    def _of(self, backend: str, outcome: Outcome) -> tuple[Counter, Histogram]:
-        """The counter and histogram of these labels, looked up once."""
+    def _of(self, backend: str, outcome: Outcome) -> tuple[Counter, Histogram, str]:
+        """The counter and histogram of these labels and the outcome's name, looked up once."""
         child = self._children.get((backend, outcome))
         if child is None:
-            child = self._attempts.labels(backend, outcome.name), self._attempt_seconds.labels(backend)
+            name = outcome.name
+            child = self._attempts.labels(backend, name), self._attempt_seconds.labels(backend), name
             self._children[backend, outcome] = child
         return child
 
@@ -84,4 +88,4 @@ class Recorder:
 
 def _label(backend: str) -> str:
     """Keeps labels few, whatever callers send."""
-    return backend if backend in {"evolution", "cloud_api", "waha", "sandbox"} else "other"
+    return backend if backend in _BACKENDS else "other"

@@ -1,7 +1,8 @@
 """Wire types to the sender's words and back; nothing else."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -17,9 +18,10 @@ from sender.model import (
     GuardScope,
     InstanceState,
     Order,
+    Outcome,
+    PermitBatch,
     PermitClaims,
     PostResult,
-    Receipt,
     Recipient,
     SignedPermit,
     WithheldError,
@@ -29,52 +31,75 @@ from sender.rpc.errors import CallRefusedError
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def order_from(
-    request: pb.DeliverMessageRequest, connections: Mapping[str, Connection] | None = None
-) -> Order:
-    """The order. A connection that is left out is taken from `connections`, by the permit's instance.
+@dataclass(slots=True)
+class Batch:
+    """What the items of one request share: connections by instance, and the signature of their permits, if any."""
+
+    connections: Mapping[str, Connection]
+    permits: PermitBatch | None = None
+
+
+ALONE = Batch({})
+"""The batch of an order that came by itself."""
+
+
+def batch_from(request: pb.DeliverStreamRequest) -> Batch:
+    """What the items of this request share."""
+    permits = None
+    if request.permits_signature or request.permits_key_id:
+        raws = [item.request.permit.permit for item in request.items]
+        permits = PermitBatch(raws, request.permits_signature, request.permits_key_id)
+    return Batch({wire.instance_id: connection_from(wire) for wire in request.connections}, permits)
+
+
+def order_from(request: pb.DeliverMessageRequest, batch: Batch = ALONE, place: int = 0) -> Order:
+    """The order at `place` of its batch, or alone. What it leaves out is the batch's: the connection, by the
+    permit's instance, and the signature of its permit.
 
     Raises `WithheldError` if the permit cannot be read or no connection is known.
     """
-    permit = _permit_from(request.permit)
+    permit = _permit_from(request.permit, batch.permits, place)
     if request.HasField("connection"):
         connection = connection_from(request.connection)
     else:
-        named = (connections or {}).get(permit.claims.instance_id)
+        named = batch.connections.get(permit.claims.instance_id)
         if named is None:
             raise WithheldError("connection_missing", "The order names no connection.")
         connection = named
+    to = request.recipient
     return Order(
-        permit=permit,
-        recipient=Recipient(
-            request.recipient.phone, request.recipient.lid, request.recipient.business_scoped_id
-        ),
-        text=request.content.text,
-        connection=connection,
-        correlation_id=request.correlation_id,
+        permit,
+        Recipient(to.phone, to.lid, to.business_scoped_id),
+        request.content.text,
+        connection,
+        request.correlation_id,
     )
 
 
-def _permit_from(signed: pb.SignedPermit) -> SignedPermit:
+def _permit_from(signed: pb.SignedPermit, batch: PermitBatch | None, place: int) -> SignedPermit:
     # The claims are believed only after the signature over the same bytes was verified.
+    signature, key_id = signed.signature, signed.key_id
+    if signature or key_id:
+        batch = None
+    raw = signed.permit if batch is None else batch.raws[place]
     try:
-        permit = pb.Permit.FromString(signed.permit)
+        permit = pb.Permit.FromString(raw)
         not_after = _moment(permit.not_after)
     except (DecodeError, ValueError, OverflowError) as error:
         raise WithheldError("permit_malformed", "The permit cannot be read.") from error
     claims = PermitClaims(
-        permit_id=permit.permit_id,
-        message_id=permit.message_id,
-        account_id=permit.account_id,
-        instance_id=permit.instance_id,
-        integration_id=permit.integration_id,
-        person_id=permit.person_id,
-        recipient_digest=permit.recipient_digest,
-        content_digest=permit.content_digest,
-        not_after=not_after,
-        confirms_opt_out=permit.confirms_opt_out,
+        permit.permit_id,
+        permit.message_id,
+        permit.account_id,
+        permit.instance_id,
+        permit.integration_id,
+        permit.person_id,
+        permit.recipient_digest,
+        permit.content_digest,
+        not_after,
+        permit.confirms_opt_out,
     )
-    return SignedPermit(signed.permit, signed.signature, signed.key_id, claims)
+    return SignedPermit(raw, signature, key_id, claims, batch, place)
 
 
 def connection_from(wire: pb.InstanceConnection) -> Connection:
@@ -102,27 +127,41 @@ _SCOPES = frozenset(int(scope) for scope in GuardScope)
 
 def answer_to(result: AttemptResult) -> pb.DeliverMessageResponse:
     """What came of an attempt, for the wire."""
-    wire = pb.DeliverMessageResponse(
-        outcome=pb.Outcome.ValueType(result.outcome.value),
-        external_message_id=result.external_message_id,
-        code=result.code,
-        explanation=result.explanation,
-        consequence=pb.Consequence.ValueType(result.consequence.value),
-        http_status=result.http_status,
-    )
-    if result.retry_after_seconds is not None:
-        wire.retry_after.CopyFrom(_duration(result.retry_after_seconds))
-    if result.receipts:
-        wire.receipts.extend(_receipt_to(receipt) for receipt in result.receipts)
-    if result.attempted_at is not None:
-        wire.attempted_at.FromDatetime(result.attempted_at)
+    wire = pb.DeliverMessageResponse()
+    fill_answer(wire, result)
     return wire
 
 
-def _receipt_to(receipt: Receipt) -> pb.ImmediateReceipt:
-    return pb.ImmediateReceipt(
-        kind=receipt.kind, after=_duration(receipt.after_seconds), error_code=receipt.error_code
-    )
+def fill_answer(wire: pb.DeliverMessageResponse, result: AttemptResult) -> None:
+    """Writes what came of an attempt into an empty answer. What cannot be written leaves its outcome open."""
+    try:
+        _fill(wire, result)
+    except ValueError:
+        # A back end's words are not UTF-8, or its numbers too large. The answers beside this one must not suffer.
+        wire.Clear()
+        _fill(wire, AttemptResult(Outcome.UNKNOWN, "sender_fault", _UNTOLD, attempted_at=result.attempted_at))
+
+
+_UNTOLD = "The sender cannot tell what the back end answered; the message may have been sent."
+
+
+def _fill(wire: pb.DeliverMessageResponse, result: AttemptResult) -> None:
+    wire.outcome = result.outcome  # type: ignore[assignment]  # an IntEnum with the numbers of the contract
+    wire.external_message_id = result.external_message_id
+    wire.code = result.code
+    wire.explanation = result.explanation
+    wire.http_status = result.http_status
+    if result.consequence:
+        wire.consequence = result.consequence  # type: ignore[assignment]  # as above
+    if result.retry_after_seconds is not None:
+        _fill_duration(wire.retry_after, result.retry_after_seconds)
+    for receipt in result.receipts:
+        told = wire.receipts.add(kind=receipt.kind, error_code=receipt.error_code)
+        _fill_duration(told.after, receipt.after_seconds)
+    if result.attempted_at is not None:
+        since = result.attempted_at - _BEGINNING
+        wire.attempted_at.seconds = since.days * 86_400 + since.seconds
+        wire.attempted_at.nanos = since.microseconds * 1_000
 
 
 def post_answer_to(result: PostResult) -> pb.PostEventResponse:
@@ -133,7 +172,7 @@ def post_answer_to(result: PostResult) -> pb.PostEventResponse:
         explanation=result.explanation,
     )
     if result.retry_after_seconds is not None:
-        wire.retry_after.CopyFrom(_duration(result.retry_after_seconds))
+        _fill_duration(wire.retry_after, result.retry_after_seconds)
     return wire
 
 
@@ -149,9 +188,15 @@ def seconds_from(duration: Duration, default: float) -> float:
 
 
 def _moment(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(UTC) if stamp.seconds or stamp.nanos else _BEGINNING
+    """To the microsecond. Raises `ValueError` or `OverflowError` for what is no moment."""
+    seconds, nanos = stamp.seconds, stamp.nanos
+    if not 0 <= nanos < 1_000_000_000:
+        raise ValueError("a part of a second must be less than one")
+    return _BEGINNING + timedelta(0, seconds, nanos // 1_000)
 
 
-def _duration(seconds: float) -> Duration:
+def _fill_duration(wire: Duration, seconds: float) -> None:
     whole = int(seconds)
-    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
+    wire.SetInParent()
+    wire.seconds = whole
+    wire.nanos = int((seconds - whole) * 1e9)

@@ -4,22 +4,21 @@ Answers that are ready together leave in one message; nobody waits to make such 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import grpc
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
-from sender.model import Connection
-from sender.rpc.convert import connection_from, seconds_from
+from sender.model import AttemptResult
+from sender.rpc.convert import Batch, batch_from, fill_answer, seconds_from
 from sender.rpc.errors import CallRefusedError
 
 MOST_ITEMS = 256
 MOST_UNDER_WAY = 4_096
 
-Attempt = Callable[
-    [pb.DeliverMessageRequest, Mapping[str, Connection], float], Awaitable[pb.DeliverMessageResponse]
-]
-"""One attempt: request, the batch's connections, seconds. Raises nothing but cancellation."""
+Attempt = Callable[[pb.DeliverMessageRequest, Batch, int, float], Awaitable[AttemptResult]]
+"""One attempt: request, its batch, its place in it, seconds. Raises nothing but cancellation."""
 
 
 class DeliverStream:
@@ -28,10 +27,11 @@ class DeliverStream:
     def __init__(self, attempt: Attempt, default_seconds: float) -> None:
         self._attempt = attempt
         self._default_seconds = default_seconds
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ready: list[pb.DeliverAnswer] = []
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._begun = 0
+        self._ready: deque[tuple[int, AttemptResult]] = deque()
         self._wake = asyncio.Event()
-        self._room = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._room = asyncio.Event()
         self._no_more_requests = False
         self._failure: BaseException | None = None
 
@@ -45,15 +45,15 @@ class DeliverStream:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._ready:
-                    batch, self._ready = self._ready[:MOST_ITEMS], self._ready[MOST_ITEMS:]
-                    yield pb.DeliverStreamResponse(answers=batch)
+                    yield self._response()
             if self._failure is not None:
                 raise self._failure
         finally:
             reader.cancel()
-            for task in self._tasks:
+            under_way = list(self._tasks.values())
+            for task in under_way:
                 task.cancel()
-            await asyncio.gather(reader, *self._tasks, return_exceptions=True)
+            await asyncio.gather(reader, *under_way, return_exceptions=True)
 
     def end(self) -> None:
         """No more requests are read; what is under way is still answered."""
@@ -62,6 +62,17 @@ class DeliverStream:
 
     def _finished(self) -> bool:
         return self._no_more_requests and not self._tasks and not self._ready
+
+    def _response(self) -> pb.DeliverStreamResponse:
+        """What is ready, written where it will leave from: copies would cost more than the words."""
+        response = pb.DeliverStreamResponse()
+        add, take = response.answers.add, self._ready.popleft
+        for _ in range(min(len(self._ready), MOST_ITEMS)):
+            correlation_id, result = take()
+            answer = add()
+            answer.correlation_id = correlation_id
+            fill_answer(answer.response, result)
+        return response
 
     async def _read(self, requests: AsyncIterator[pb.DeliverStreamRequest]) -> None:
         try:
@@ -75,28 +86,30 @@ class DeliverStream:
             self.end()
 
     async def _start(self, request: pb.DeliverStreamRequest) -> None:
-        if len(request.items) > MOST_ITEMS:
+        items = request.items
+        if len(items) > MOST_ITEMS:
             raise CallRefusedError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "TOO_MANY_ITEMS",
                 f"A batch holds at most {MOST_ITEMS} items.",
             )
-        connections = {wire.instance_id: connection_from(wire) for wire in request.connections}
-        for item in request.items:
-            await self._room.acquire()
-            task = asyncio.create_task(self._run(item, connections))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
+        batch = batch_from(request)
+        for place, item in enumerate(items):
+            while len(self._tasks) >= MOST_UNDER_WAY:
+                self._room.clear()
+                await self._room.wait()
+            self._begun += 1
+            self._tasks[self._begun] = asyncio.create_task(self._run(self._begun, item, batch, place))
 
-    async def _run(self, item: pb.DeliverItem, connections: Mapping[str, Connection]) -> None:
-        seconds = seconds_from(item.timeout, self._default_seconds)
-        response = await self._attempt(item.request, connections, seconds)
-        self._ready.append(pb.DeliverAnswer(correlation_id=item.correlation_id, response=response))
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._room.release()
-        self._wake.set()
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
+    async def _run(self, number: int, item: pb.DeliverItem, batch: Batch, place: int) -> None:
+        try:
+            seconds = seconds_from(item.timeout, self._default_seconds)
+            result = await self._attempt(item.request, batch, place, seconds)
+            self._ready.append((item.correlation_id, result))
+        except Exception as error:  # noqa: BLE001 - it ends the stream, which says so to the caller
+            self._failure = error
             self.end()
+        finally:
+            del self._tasks[number]
+            self._room.set()
+            self._wake.set()

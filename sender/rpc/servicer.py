@@ -1,7 +1,7 @@
 """The five calls of `SenderService`: convert, do, convert back."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 import grpc
 
@@ -9,10 +9,12 @@ from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
 from sender.deliver import LONGEST_ATTEMPT_SECONDS, PROBE_SECONDS, Delivery
 from sender.guard import Guard
-from sender.model import AttemptResult, Connection, Outcome, WithheldError
+from sender.model import AttemptResult, Outcome, WithheldError
 from sender.post import LONGEST_POST_SECONDS, Posting
 from sender.record import Recorder
 from sender.rpc.convert import (
+    ALONE,
+    Batch,
     answer_to,
     connection_from,
     event_from,
@@ -47,16 +49,17 @@ class SenderServicer(pb_grpc.SenderServiceServicer):
         self, request: pb.DeliverMessageRequest, context: Context
     ) -> pb.DeliverMessageResponse:
         """One attempt."""
-        return await self._attempt(request, {}, _seconds_left(context, LONGEST_ATTEMPT_SECONDS))
+        seconds = _seconds_left(context, LONGEST_ATTEMPT_SECONDS)
+        return answer_to(await self._attempt(request, ALONE, 0, seconds))
 
     async def _attempt(
-        self, request: pb.DeliverMessageRequest, connections: Mapping[str, Connection], seconds: float
-    ) -> pb.DeliverMessageResponse:
+        self, request: pb.DeliverMessageRequest, batch: Batch, place: int, seconds: float
+    ) -> AttemptResult:
         try:
-            order = order_from(request, connections)
+            order = order_from(request, batch, place)
         except WithheldError as withheld:
-            return answer_to(AttemptResult(Outcome.NOT_ATTEMPTED, withheld.code, withheld.explanation))
-        return answer_to(await self._delivery.deliver(order, seconds))
+            return AttemptResult(Outcome.NOT_ATTEMPTED, withheld.code, withheld.explanation)
+        return await self._delivery.deliver(order, seconds)
 
     async def DeliverStream(
         self, request_iterator: AsyncIterator[pb.DeliverStreamRequest], context: Context

@@ -54,7 +54,6 @@ class Bench:
             routes={"evolution": Route(BACKENDS["evolution"], self)},
             turns=Turns(4, 2),
             recorder=Recorder(CollectorRegistry(), self),
-            now=self.now,
             monotonic=self.monotonic,
         )
 

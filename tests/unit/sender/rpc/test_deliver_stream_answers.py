@@ -1,13 +1,15 @@
 """The stream of attempts: answers one by one, together only if they are ready together, nothing lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
-from sender.model import Connection
+from sender.model import AttemptResult, Outcome
+from sender.rpc import deliver_stream
+from sender.rpc.convert import Batch
 from sender.rpc.deliver_stream import MOST_ITEMS, DeliverStream
 from sender.rpc.errors import CallRefusedError
 
@@ -19,7 +21,9 @@ class Attempts:
         self._began: dict[str, asyncio.Event] = {}
         self._may_end: dict[str, asyncio.Event] = {}
         self.connections: list[set[str]] = []
+        self.places: list[int] = []
         self.seconds: list[float] = []
+        self.explanation = ""
         self.cancelled: list[str] = []
 
     def began(self, name: str) -> asyncio.Event:
@@ -29,11 +33,12 @@ class Attempts:
         return self._may_end.setdefault(name, asyncio.Event())
 
     async def run(
-        self, request: pb.DeliverMessageRequest, connections: Mapping[str, Connection], seconds: float
-    ) -> pb.DeliverMessageResponse:
+        self, request: pb.DeliverMessageRequest, batch: Batch, place: int, seconds: float
+    ) -> AttemptResult:
         name = request.correlation_id
         self.began(name).set()
-        self.connections.append(set(connections))
+        self.connections.append(set(batch.connections))
+        self.places.append(place)
         self.seconds.append(seconds)
         if name == "broken":
             raise RuntimeError("broken")
@@ -42,7 +47,7 @@ class Attempts:
         except asyncio.CancelledError:
             self.cancelled.append(name)
             raise
-        return pb.DeliverMessageResponse(code=name)
+        return AttemptResult(Outcome.ACCEPTED, name, self.explanation)
 
 
 class Caller:
@@ -143,6 +148,7 @@ async def test_items_have_the_batchs_connections_and_their_own_time() -> None:
     await caller.finish("a", "b")
     await reading
     assert caller.attempts.connections == [{"ins_1", "ins_2"}, set()]
+    assert caller.attempts.places == [0, 0]
     assert caller.attempts.seconds == [7.0, 30.0]
     await caller.answers.aclose()
 
@@ -174,3 +180,32 @@ async def test_an_error_of_our_own_ends_the_stream_instead_of_losing_an_answer()
     caller.send("broken")
     with pytest.raises(RuntimeError, match="broken"):
         await anext(caller.answers)
+
+
+async def test_an_answer_that_cannot_be_written_is_unknown_and_its_neighbour_is_told() -> None:
+    caller = Caller()
+    caller.attempts.explanation = "\ud800"
+    caller.send("a")
+    reading = asyncio.create_task(caller.next_codes())
+    await caller.finish("a")
+    assert await reading == ["sender_fault"]
+    caller.attempts.explanation = ""
+    caller.send("b")
+    await caller.finish("b")
+    assert await caller.next_codes() == ["b"]
+    await caller.answers.aclose()
+
+
+async def test_no_more_than_so_many_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliver_stream, "MOST_UNDER_WAY", 2)
+    caller = Caller()
+    caller.send("a", "b", "c")
+    reading = asyncio.create_task(caller.next_codes())
+    await asyncio.sleep(0.01)
+    assert not caller.attempts.began("c").is_set()
+    await caller.finish("b")
+    assert await reading == ["b"]
+    await caller.finish("a", "c")
+    codes = await caller.next_codes()
+    assert sorted(codes + ([] if len(codes) == 2 else await caller.next_codes())) == ["a", "c"]
+    await caller.answers.aclose()

@@ -17,7 +17,15 @@ from sender.model import (
     Receipt,
     WithheldError,
 )
-from sender.rpc.convert import answer_to, guard_entry_from, order_from, post_answer_to, seconds_from
+from sender.rpc.convert import (
+    Batch,
+    answer_to,
+    batch_from,
+    guard_entry_from,
+    order_from,
+    post_answer_to,
+    seconds_from,
+)
 from sender.rpc.errors import CallRefusedError
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -45,9 +53,9 @@ def test_an_order() -> None:
 
 def test_a_connection_of_the_batch() -> None:
     named = Connection("ins_1", "waha", "", "", "")
-    assert order_from(request(), {"ins_1": named}).connection is named
+    assert order_from(request(), Batch({"ins_1": named})).connection is named
     with pytest.raises(WithheldError) as caught:
-        order_from(request(), {"ins_2": named})
+        order_from(request(), Batch({"ins_2": named}))
     assert caught.value.code == "connection_missing"
 
 
@@ -60,7 +68,7 @@ def test_a_permit_that_cannot_be_read(raw: bytes) -> None:
 
 def test_a_permit_without_an_end_is_dead() -> None:
     raw = pb.Permit(permit_id="prm_1", instance_id="ins_1").SerializeToString()
-    named = {"ins_1": Connection("ins_1", "waha", "", "", "")}
+    named = Batch({"ins_1": Connection("ins_1", "waha", "", "", "")})
     found = order_from(pb.DeliverMessageRequest(permit=pb.SignedPermit(permit=raw)), named)
     assert found.permit.claims.not_after.year == 1970
 
@@ -93,6 +101,40 @@ def test_an_answer_with_nothing() -> None:
     wire = answer_to(AttemptResult(Outcome.NOT_ATTEMPTED, "permit_used", "Used."))
     assert not wire.HasField("retry_after")
     assert not wire.HasField("attempted_at")
+
+
+def test_words_of_a_back_end_that_cannot_be_written_leave_the_outcome_open() -> None:
+    wire = answer_to(AttemptResult(Outcome.ACCEPTED, "x", "Taken.", "\ud800", attempted_at=MOMENT))
+    assert (wire.outcome, wire.code, wire.external_message_id) == (pb.OUTCOME_UNKNOWN, "sender_fault", "")
+    assert wire.attempted_at.ToDatetime(UTC) == MOMENT
+
+
+def test_a_permit_without_a_signature_of_its_own_has_that_of_its_batch() -> None:
+    named = pb.InstanceConnection(instance_id="ins_1", backend="waha")
+    alone, other, own = request(), request(), request()
+    for each in (alone, other):
+        each.permit.ClearField("signature")
+        each.permit.ClearField("key_id")
+    wire = pb.DeliverStreamRequest(connections=[named], permits_signature=b"all", permits_key_id="k2")
+    wire.items.extend(pb.DeliverItem(request=each) for each in (alone, own, other))
+    batch = batch_from(wire)
+    first, second, third = (order_from(item.request, batch, n).permit for n, item in enumerate(wire.items))
+    assert first.batch is third.batch is batch.permits
+    assert (first.place, third.place, second.batch) == (0, 2, None)
+    assert batch.permits is not None
+    assert (batch.permits.signature, batch.permits.key_id) == (b"all", "k2")
+    assert list(batch.permits.raws) == [alone.permit.permit, own.permit.permit, other.permit.permit]
+    assert batch_from(pb.DeliverStreamRequest()).permits is None
+
+
+@pytest.mark.parametrize("nanos", [-1, 1_000_000_000])
+def test_a_moment_that_is_none_makes_no_permit(nanos: int) -> None:
+    permit = pb.Permit(permit_id="prm_1", instance_id="ins_1")
+    permit.not_after.nanos = nanos
+    wire = pb.DeliverMessageRequest(permit=pb.SignedPermit(permit=permit.SerializeToString()))
+    with pytest.raises(WithheldError) as caught:
+        order_from(wire)
+    assert caught.value.code == "permit_malformed"
 
 
 def test_a_post() -> None:
