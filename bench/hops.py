@@ -10,7 +10,8 @@ import gc
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
@@ -30,13 +31,15 @@ from hubgate.policy.v1 import policy_service_pb2_grpc
 from hubgate.sender.v1 import sender_service_pb2 as wire
 from policycore.dispatch.lanes import PendingAttempt, SenderLanes
 from policycore.dispatch.links import SenderLink
+from policycore.ports import OutboundMessage
 from policycore.registry.snapshot import InstanceConfig
 from policycore.rpc.submit_stream import serve_items
 from sender.addresses import AddressPolicy
 from sender.egress import Egress
-from sender.model import Connection, HttpAnswer
+from sender.model import AttemptResult, HttpAnswer, Outcome
 from sender.model import HttpRequest as Outgoing
 from sender.names import SystemNames
+from sender.rpc.convert import Batch
 from sender.rpc.deliver_stream import DeliverStream
 
 ATTEMPT_SECONDS = 30.0
@@ -93,6 +96,9 @@ class _Core:
     def __init__(self, lanes: SenderLanes, instance: InstanceConfig) -> None:
         self._lanes = lanes
         self._instance = instance
+        ids = ("msg_bench", "acc_bench", "ins_bench", None, "psn_bench", "", "", "", "", "support")
+        now = datetime.now(UTC)
+        self._message = OutboundMessage(*ids, decided_at=now, not_after=now, send_after=now)
         service = policy.DESCRIPTOR.services_by_name["PolicyService"]
         messages = (policy.SubmitStreamRequest, policy.SubmitStreamResponse)
         self.handler = _batch_stream(service, "SubmitStream", *messages, self._stream)
@@ -103,8 +109,9 @@ class _Core:
 
     async def _submit(self, request: policy.SubmitRequest, seconds: float) -> policy.SubmitResponse:
         answer = asyncio.get_running_loop().create_future()
-        order = wire.DeliverMessageRequest(content=wire.Content(text=request.text))
-        self._lanes.put(PendingAttempt(order, self._instance, time.monotonic() + ATTEMPT_SECONDS, answer))
+        message = replace(self._message, text=request.text)
+        deadline = time.monotonic() + ATTEMPT_SECONDS
+        self._lanes.put(PendingAttempt(message, b"", self._instance, deadline, answer))
         outcome = await answer
         response = policy.SubmitResponse()
         response.message.external_message_id = outcome.external_message_id
@@ -114,7 +121,7 @@ class _Core:
 async def core(port: int, next_port: int, base_url: str, stop: asyncio.Event) -> None:
     """Batch stream in, batch stream out."""
     link = SenderLink(f"127.0.0.1:{next_port}", "bench", time.monotonic)
-    lanes = SenderLanes(link, time.monotonic)
+    lanes = SenderLanes(link, _unsigned, time.monotonic)
     lanes.start()
     instance = InstanceConfig(
         instance_id="ins_bench", account_id="acc_bench", name="bench", backend="evolution", base_url=base_url,
@@ -131,6 +138,10 @@ async def core(port: int, next_port: int, base_url: str, stop: asyncio.Event) ->
     await link.close()
 
 
+def _unsigned(request: wire.DeliverStreamRequest, permits: Sequence[bytes]) -> None:
+    """The bare hop signs nothing."""
+
+
 class _Sender:
     """Posts every item to the instance."""
 
@@ -145,9 +156,9 @@ class _Sender:
             yield answers
 
     async def _attempt(
-        self, request: wire.DeliverMessageRequest, connections: Mapping[str, Connection], seconds: float
-    ) -> wire.DeliverMessageResponse:
-        connection = connections["ins_bench"]
+        self, request: wire.DeliverMessageRequest, batch: Batch, place: int, seconds: float
+    ) -> AttemptResult:
+        connection = batch.connections["ins_bench"]
         outgoing = Outgoing(
             "POST",
             f"{connection.base_url}/message/sendText/{connection.external_name}",
@@ -156,10 +167,9 @@ class _Sender:
         )
         answer = await self._egress.exchange(outgoing, timeout_seconds=seconds, before_write=_nothing)
         found = _ID.search(answer.body) if isinstance(answer, HttpAnswer) else None
-        return wire.DeliverMessageResponse(
-            outcome=wire.OUTCOME_ACCEPTED if found else wire.OUTCOME_UNKNOWN,
-            external_message_id=found.group(1).decode() if found else "",
-        )
+        if found is None:
+            return AttemptResult(Outcome.UNKNOWN, "", "")
+        return AttemptResult(Outcome.ACCEPTED, "", "", found.group(1).decode())
 
 
 def _nothing() -> None:

@@ -11,8 +11,14 @@ import structlog
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from policycore.dispatch.links import Backoff, SenderLink
-from policycore.dispatch.sender_wire import DRAINING, connection_to, outcome_from, to_duration
-from policycore.ports import AttemptOutcome, Outcome
+from policycore.dispatch.sender_wire import (
+    DRAINING,
+    fill_attempt,
+    fill_connection,
+    fill_duration,
+    outcome_from,
+)
+from policycore.ports import AttemptOutcome, OutboundMessage, Outcome
 from policycore.registry.snapshot import InstanceConfig
 
 LANES = 2
@@ -34,14 +40,16 @@ SENDER_LATE = AttemptOutcome(Outcome.UNKNOWN, "sender_late", "The sender did not
 _log = structlog.get_logger(__name__)
 _BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 
+SignPermits = Callable[[pb.DeliverStreamRequest, Sequence[bytes]], None]
 Stream = grpc.aio.StreamStreamCall[pb.DeliverStreamRequest, pb.DeliverStreamResponse]
 
 
 @dataclass(slots=True, eq=False)
 class PendingAttempt:
-    """An attempt that waits for its answer. `deadline` is in seconds of the lanes' clock."""
+    """An attempt that waits for its answer. `permit` is unsigned; `deadline` is in seconds of the lanes' clock."""
 
-    request: pb.DeliverMessageRequest
+    message: OutboundMessage
+    permit: bytes
     instance: InstanceConfig
     deadline: float
     answer: asyncio.Future[AttemptOutcome]
@@ -61,10 +69,14 @@ class PendingAttempt:
 
 
 class SenderLanes:
-    """One queue and two streams to one sender. What waits leaves together; nobody waits for company."""
+    """One queue and two streams to one sender. What waits leaves together; nobody waits for company.
 
-    def __init__(self, link: SenderLink, clock: Callable[[], float]) -> None:
+    `sign` writes the signature for the permits of a request, which it is given in the order of its items.
+    """
+
+    def __init__(self, link: SenderLink, sign: SignPermits, clock: Callable[[], float]) -> None:
         self.link = link
+        self._sign = sign
         self._clock = clock
         self._waiting: deque[PendingAttempt] = deque()
         self._idle: deque[asyncio.Event] = deque()
@@ -185,6 +197,7 @@ class SenderLanes:
         if self._waiting:
             self._wake_one()
         request = _batch_to(batch, self._clock())
+        self._sign(request, [attempt.permit for attempt in batch])
         # From here on nobody can say that these did not leave, even if the write fails.
         for attempt in batch:
             attempt.written_on = written
@@ -204,17 +217,18 @@ def _batch_to(batch: Sequence[PendingAttempt], now: float) -> pb.DeliverStreamRe
     """Attempts that were waiting together, each instance's connection named once."""
     named: dict[str, InstanceConfig] = {}
     request = pb.DeliverStreamRequest()
+    add = request.items.add
     for attempt in batch:
+        item = add()
+        item.correlation_id = attempt.number
+        fill_duration(item.timeout, max(attempt.deadline - now - ANSWER_SECONDS, ANSWER_SECONDS))
+        fill_attempt(item.request, attempt.message, attempt.permit)
         instance = attempt.instance
-        held = named.setdefault(instance.instance_id, instance)
-        if held is instance and len(named) > len(request.connections):
-            request.connections.append(connection_to(instance))
-        elif held != instance:
+        held = named.get(instance.instance_id)
+        if held is None:
+            named[instance.instance_id] = instance
+            fill_connection(request.connections.add(), instance)
+        elif held is not instance and held != instance:
             # Its configuration changed between two attempts of one batch.
-            attempt.request.connection.CopyFrom(connection_to(instance))
-        request.items.add(
-            correlation_id=attempt.number,
-            timeout=to_duration(max(attempt.deadline - now - ANSWER_SECONDS, ANSWER_SECONDS)),
-            request=attempt.request,
-        )
+            fill_connection(item.request.connection, instance)
     return request

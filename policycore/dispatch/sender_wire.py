@@ -1,6 +1,6 @@
 """Our words to the sender's wire types and back; nothing else."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,7 +27,6 @@ _SENDERS_OWN_TROUBLE = frozenset({DRAINING, "sender_overloaded", "guard_silent"}
 _LATE_RECEIPTS = frozenset({"sent", "delivered", "read", "failed"})
 _LONGEST_EXPLANATION = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _SCOPES = {
     "platform": pb.GUARD_SCOPE_PLATFORM,
@@ -36,21 +35,30 @@ _SCOPES = {
     "integration": pb.GUARD_SCOPE_INTEGRATION,
     "person": pb.GUARD_SCOPE_PERSON,
 }
-_OUTCOMES = {int(outcome): outcome for outcome in Outcome}
-_CONSEQUENCES = {int(consequence): consequence for consequence in Consequence}
+_OUTCOMES: dict[int, Outcome] = {int(outcome): outcome for outcome in Outcome}
+_CONSEQUENCES: dict[int, Consequence] = {int(consequence): consequence for consequence in Consequence}
 _POST_OUTCOMES = {int(outcome): outcome for outcome in PostOutcome}
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
     """An aware datetime, to the microsecond."""
-    seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=microseconds * 1_000)
+    wire = Timestamp()
+    fill_timestamp(wire, moment)
+    return wire
 
 
-def to_duration(seconds: float) -> Duration:
-    """Seconds, not below zero, to the microsecond."""
+def fill_timestamp(wire: Timestamp, moment: datetime) -> None:
+    """Writes an aware datetime, to the microsecond."""
+    since = moment - _EPOCH
+    wire.seconds = since.days * 86_400 + since.seconds
+    wire.nanos = since.microseconds * 1_000
+
+
+def fill_duration(wire: Duration, seconds: float) -> None:
+    """Writes seconds, not below zero, to the microsecond."""
     whole, microseconds = divmod(round(max(seconds, 0.0) * 1_000_000), 1_000_000)
-    return Duration(seconds=whole, nanos=microseconds * 1_000)
+    wire.seconds = whole
+    wire.nanos = microseconds * 1_000
 
 
 def _seconds(duration: Duration) -> float:
@@ -64,23 +72,32 @@ def _text(written: str, longest: int) -> str:
 
 def connection_to(instance: InstanceConfig) -> pb.InstanceConnection:
     """How an instance is reached."""
-    return pb.InstanceConnection(
-        instance_id=instance.instance_id,
-        backend=instance.backend,
-        base_url=instance.base_url,
-        external_name=instance.external_name,
-        api_token=instance.api_token,
-    )
+    wire = pb.InstanceConnection()
+    fill_connection(wire, instance)
+    return wire
 
 
-def attempt_to(message: OutboundMessage, permit: pb.SignedPermit) -> pb.DeliverMessageRequest:
-    """One attempt, without its connection: the batch names that."""
-    return pb.DeliverMessageRequest(
-        permit=permit,
-        recipient=pb.Recipient(phone=message.phone, lid=message.lid, business_scoped_id=message.bsuid),
-        content=pb.Content(text=message.text),
-        correlation_id=message.message_id,
-    )
+def fill_connection(wire: pb.InstanceConnection, instance: InstanceConfig) -> None:
+    """Writes how an instance is reached."""
+    wire.instance_id = instance.instance_id
+    wire.backend = instance.backend
+    wire.base_url = instance.base_url
+    wire.external_name = instance.external_name
+    wire.api_token = instance.api_token
+
+
+def fill_attempt(wire: pb.DeliverMessageRequest, message: OutboundMessage, permit: bytes) -> None:
+    """Writes one attempt, without its connection and the signature of its permit: the batch has those."""
+    wire.permit.permit = permit
+    recipient = wire.recipient
+    recipient.SetInParent()
+    recipient.phone = message.phone
+    if message.lid:
+        recipient.lid = message.lid
+    if message.bsuid:
+        recipient.business_scoped_id = message.bsuid
+    wire.content.text = message.text
+    wire.correlation_id = message.message_id
 
 
 def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
@@ -88,20 +105,20 @@ def outcome_from(response: pb.DeliverMessageResponse) -> AttemptOutcome:
 
     An attempt that a sender did not make because of its own state counts as not handed over.
     """
-    outcome = _OUTCOMES.get(int(response.outcome))
+    outcome, code = _OUTCOMES.get(response.outcome), response.code
     return AttemptOutcome(
-        outcome=Outcome.UNKNOWN if outcome is None else outcome,
-        code=_text(response.code, 64) if outcome is not None else "sender_answer_not_understood",
-        explanation=_text(response.explanation, _LONGEST_EXPLANATION),
-        external_message_id=_text(response.external_message_id, 300),
-        consequence=_CONSEQUENCES.get(int(response.consequence), Consequence.NONE),
-        retry_after_seconds=_seconds(response.retry_after) if response.HasField("retry_after") else None,
-        receipts=tuple(
+        Outcome.UNKNOWN if outcome is None else outcome,
+        _text(code, 64) if outcome is not None else "sender_answer_not_understood",
+        _text(response.explanation, _LONGEST_EXPLANATION),
+        _text(response.external_message_id, 300),
+        _CONSEQUENCES.get(response.consequence, Consequence.NONE),
+        _seconds(response.retry_after) if response.HasField("retry_after") else None,
+        tuple(
             LateReceipt(receipt.kind, _seconds(receipt.after), _text(receipt.error_code, 64))
             for receipt in response.receipts
             if receipt.kind in _LATE_RECEIPTS
         ),
-        handed_over=outcome is not Outcome.NOT_ATTEMPTED or response.code not in _SENDERS_OWN_TROUBLE,
+        handed_over=outcome is not Outcome.NOT_ATTEMPTED or code not in _SENDERS_OWN_TROUBLE,
     )
 
 

@@ -7,10 +7,11 @@ import grpc
 import structlog
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
+from policycore.dispatch.deadlines import Deadlines
 from policycore.dispatch.lanes import NO_SENDER, PendingAttempt, SenderLanes
 from policycore.dispatch.links import SenderLink
 from policycore.dispatch.permits import PermitSigner
-from policycore.dispatch.sender_wire import attempt_to, connection_to, post_result_from, post_to
+from policycore.dispatch.sender_wire import connection_to, post_result_from, post_to
 from policycore.ports import AttemptOutcome, OutboundMessage, Posting, PostOutcome, PostResult
 from policycore.registry.snapshot import InstanceConfig
 
@@ -40,13 +41,13 @@ class SenderPool:
         *,
         attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
-        self._senders = [SenderLanes(link, clock) for link in links]
+        self._senders = [SenderLanes(link, signer.sign, clock) for link in links]
         self._signer = signer
         self._clock = clock
         self._attempt_seconds = attempt_seconds
         self._next = 0
         self._closing = False
-        self._under_way: set[asyncio.Future[AttemptOutcome]] = set()
+        self._deadlines = Deadlines(clock)
 
     async def start(self) -> None:
         """Begins to connect; returns at once."""
@@ -56,9 +57,9 @@ class SenderPool:
     async def close(self, drain_seconds: float = 10.0) -> None:
         """Takes nothing more, waits at most `drain_seconds` for what is under way, then ends the streams."""
         self._closing = True
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=drain_seconds)
+        await self._deadlines.idle(drain_seconds)
         await asyncio.gather(*(sender.close() for sender in self._senders))
+        self._deadlines.close()
 
     def available(self) -> bool:
         """Whether a sender takes attempts now: connected, with a guard that obeys."""
@@ -71,21 +72,19 @@ class SenderPool:
         sender = self._choose(SenderLanes.takes_work)
         if sender is None:
             return NO_SENDER
-        loop = asyncio.get_running_loop()
         attempt = PendingAttempt(
-            attempt_to(message, self._signer.sign(message)),
+            message,
+            self._signer.prepare(message),
             instance,
             self._clock() + self._attempt_seconds,
-            loop.create_future(),
+            asyncio.get_running_loop().create_future(),
         )
-        self._under_way.add(attempt.answer)
-        timer = loop.call_later(self._attempt_seconds, attempt.expire)
+        self._deadlines.add(attempt)
         try:
             sender.put(attempt)
             return await attempt.answer
         finally:
-            timer.cancel()
-            self._under_way.discard(attempt.answer)
+            self._deadlines.discard(attempt)
 
     async def post(self, posting: Posting) -> PostResult:
         """One try. Needs no guard: an event goes to the business itself, not to a person."""

@@ -1,6 +1,7 @@
 """Permits: what is in them and what is signed."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -31,7 +32,7 @@ SIGNER = PermitSigner("key-1", bytes(range(32)), lambda count: b"\7" * count)
 
 
 def test_everything_a_sender_checks_is_in_the_permit() -> None:
-    permit = pb.Permit.FromString(SIGNER.sign(MESSAGE).permit)
+    permit = pb.Permit.FromString(SIGNER.prepare(MESSAGE))
     assert permit.permit_id.startswith("prm_")
     assert len(permit.permit_id) > 20
     assert (permit.message_id, permit.account_id, permit.instance_id) == ("msg_1", "acc_1", "ins_1")
@@ -43,20 +44,37 @@ def test_everything_a_sender_checks_is_in_the_permit() -> None:
     assert permit.confirms_opt_out
 
 
-def test_the_signature_is_over_the_prefix_and_the_very_bytes() -> None:
-    signed = SIGNER.sign(MESSAGE)
-    assert signed.key_id == SIGNER.key_id == "key-1"
+def test_a_batch_has_one_signature_over_the_prefix_the_number_and_every_permits_digest() -> None:
+    permits = [SIGNER.prepare(MESSAGE) for _ in range(3)]
+    request = pb.DeliverStreamRequest()
+    SIGNER.sign(request, permits)
+    assert request.permits_key_id == SIGNER.key_id == "key-1"
     key = Ed25519PublicKey.from_public_bytes(SIGNER.public_key)
-    key.verify(signed.signature, b"hubgate-permit-v1\x00" + signed.permit)
+    digests = b"".join(hashlib.sha256(permit).digest() for permit in permits)
+    key.verify(request.permits_signature, b"hubgate-permits-v1\x00" + b"\0\0\0\3" + digests)
     with pytest.raises(InvalidSignature):
-        key.verify(signed.signature, signed.permit)
+        key.verify(request.permits_signature, digests)
 
 
 def test_every_permit_has_its_own_id() -> None:
     counter = iter(range(100))
     signer = PermitSigner("key-1", bytes(32), lambda count: bytes([next(counter)] * count))
-    ids = {pb.Permit.FromString(signer.sign(MESSAGE).permit).permit_id for _ in range(5)}
+    ids = {pb.Permit.FromString(signer.prepare(MESSAGE)).permit_id for _ in range(5)}
     assert len(ids) == 5
+
+
+def test_ids_stay_apart_when_their_numbers_begin_anew() -> None:
+    counter = iter(range(100))
+    signer = PermitSigner("key-1", bytes(32), lambda count: bytes([next(counter)] * count))
+    many = 1 << 16
+    ids = [signer._next_id() for _ in range(many + 2)]
+    assert len(set(ids)) == many + 2
+    assert next(counter) == 2
+
+
+def test_a_text_that_is_no_utf_8_has_no_permit() -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        SIGNER.prepare(replace(MESSAGE, text="\ud800"))
 
 
 def test_a_seed_of_another_length_is_refused() -> None:

@@ -7,12 +7,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from policycore.dispatch.sender_wire import (
+    fill_attempt,
+    fill_duration,
     guarded_opt_out,
     guarded_pause,
     outcome_from,
     post_result_from,
     post_to,
-    to_duration,
     to_timestamp,
 )
 from policycore.model import PauseFact
@@ -20,6 +21,7 @@ from policycore.ports import (
     AttemptOutcome,
     Consequence,
     LateReceipt,
+    OutboundMessage,
     Outcome,
     Posting,
     PostOutcome,
@@ -30,12 +32,33 @@ from policycore.registry.snapshot import PauseConfig
 MOMENT = datetime(2026, 5, 8, 10, 0, 0, 123_456, tzinfo=UTC)
 
 
+def duration(seconds: float) -> Duration:
+    wire = Duration()
+    fill_duration(wire, seconds)
+    return wire
+
+
 def test_moments_and_durations_keep_their_microseconds() -> None:
     assert to_timestamp(MOMENT).ToDatetime(UTC) == MOMENT
     assert to_timestamp(datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC)).ToDatetime(UTC).microsecond == 1
-    assert to_duration(34.9999996) == Duration(seconds=35)
-    assert to_duration(0.25) == Duration(nanos=250_000_000)
-    assert to_duration(-3) == Duration()
+    assert duration(34.9999996) == Duration(seconds=35)
+    assert duration(0.25) == Duration(nanos=250_000_000)
+    assert duration(-3) == Duration()
+
+
+def test_an_attempt_says_everything_but_what_its_batch_says() -> None:
+    ids = ("msg_1", "acc_1", "ins_1", "int_1", "psn_1")
+    message = OutboundMessage(
+        *ids, "+966500000000", "123", "US.1", "مرحبا", "support", MOMENT, not_after=MOMENT, send_after=MOMENT
+    )
+    wire = pb.DeliverMessageRequest()
+    fill_attempt(wire, message, b"permit")
+    assert wire == pb.DeliverMessageRequest(
+        permit=pb.SignedPermit(permit=b"permit"),
+        recipient=pb.Recipient(phone="+966500000000", lid="123", business_scoped_id="US.1"),
+        content=pb.Content(text="مرحبا"),
+        correlation_id="msg_1",
+    )
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
