@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import itertools
+import struct
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -66,6 +67,25 @@ class Instructor:
         return pb.SignedPermit(
             permit=raw, signature=self.key.sign(b"hubgate-permit-v1\0" + raw), key_id=KEY_ID
         )
+
+    def sign_together(self, request: pb.DeliverStreamRequest) -> pb.DeliverStreamRequest:
+        """The request, signed for all its permits; those that had a signature keep it."""
+        digests = [hashlib.sha256(item.request.permit.permit).digest() for item in request.items]
+        words = b"hubgate-permits-v1\0" + struct.pack(">I", len(digests)) + b"".join(digests)
+        request.permits_signature = self.key.sign(words)
+        request.permits_key_id = KEY_ID
+        return request
+
+    def batch(self, connection: pb.InstanceConnection, *texts: str, **words: Any) -> pb.DeliverStreamRequest:
+        """An order for each text, numbered from 0, under one signature. `words` override the permits' fields."""
+        request = pb.DeliverStreamRequest(connections=[connection])
+        for number, text in enumerate(texts):
+            order = self.order(connection, text=text, **words)
+            order.ClearField("connection")
+            order.permit.ClearField("signature")
+            order.permit.ClearField("key_id")
+            request.items.add(correlation_id=number, request=order)
+        return self.sign_together(request)
 
     def order(
         self,

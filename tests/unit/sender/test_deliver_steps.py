@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,9 @@ from sender.backends.registry import BACKENDS
 from sender.deliver import Delivery, Route
 from sender.guard import Guard, GuardEntry
 from sender.model import (
+    AttemptResult,
     Connection,
+    Consequence,
     Exchange,
     FailureKind,
     GuardScope,
@@ -23,6 +25,7 @@ from sender.model import (
     Order,
     Outcome,
     PermitClaims,
+    Receipt,
     Recipient,
     SignedPermit,
     TransportFailure,
@@ -46,12 +49,13 @@ class Bench:
         self.on_connect: Callable[[], Any] = lambda: None
         self.on_write: Callable[[], Any] = lambda: None
         self.logged: list[dict[str, Any]] = []
+        self.routes = {"evolution": Route(BACKENDS["evolution"], self)}
         self.guard = Guard(self.now, self.monotonic)
         self.guard.hear("core", 1, [], snapshot=True)
         self.delivery = Delivery(
             permits=PermitDesk({"k1": KEY.public_key()}, self.now),
             guard=self.guard,
-            routes={"evolution": Route(BACKENDS["evolution"], self)},
+            routes=self.routes,
             turns=Turns(4, 2),
             recorder=Recorder(CollectorRegistry(), self),
             monotonic=self.monotonic,
@@ -252,3 +256,14 @@ async def test_a_probe_needs_no_permit_and_no_guard(bench: Bench) -> None:
     bench.seconds += 60
     bench.answer = HttpAnswer(200, {}, b'{"instance":{"state":"open"}}')
     assert (await bench.delivery.probe(order().connection)).state == "open"
+
+
+async def test_everything_a_back_end_says_is_handed_on(bench: Bench) -> None:
+    said = AttemptResult(
+        Outcome.REJECTED, "x", "Why.", "3EB0", Consequence.HOLD_PAIR, 1.5, 418, (Receipt("sent", 0.5),)
+    )
+    assert len(fields(said)) == 9, "a new field must be handed on too"
+    backend = replace(BACKENDS["evolution"], parse=lambda exchange: said)
+    bench.routes["evolution"] = Route(backend, bench)
+    assert await bench.delivery.deliver(order()) == replace(said, attempted_at=bench.now())
+    assert said.attempted_at is None

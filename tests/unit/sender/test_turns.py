@@ -1,6 +1,8 @@
 """Turns: how many attempts are under way at once."""
 
 import asyncio
+import contextlib
+from random import Random
 
 import pytest
 
@@ -73,3 +75,57 @@ async def test_an_error_inside_frees_the_turn() -> None:
             raise ValueError("broken")
     async with turns.turn("a", 0.01):
         pass
+
+
+async def test_turns_that_come_and_go_at_once_are_neither_lost_nor_doubled() -> None:
+    turns, chance, under_way, most = Turns(4, 2), Random(7), [0], [0]
+
+    async def use(number: int) -> None:
+        with contextlib.suppress(WithheldError):
+            async with turns.turn(f"ins_{number % 5}", chance.choice((0.0, 0.001, 0.003, 1.0))):
+                under_way[0] += 1
+                most[0] = max(most[0], under_way[0])
+                try:
+                    await asyncio.sleep(chance.choice((0, 0, 0.001, 0.002)))
+                finally:
+                    under_way[0] -= 1
+
+    tasks = [asyncio.create_task(use(number)) for number in range(400)]
+    for task in chance.sample(tasks, 100):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert 2 < most[0] <= 4
+    # Every place has come back: as many as there are can be taken at once, and no more.
+    for instance_id in ("a", "a", "b", "b"):
+        await turns.take(instance_id, 0.01)
+    with pytest.raises(WithheldError):
+        await turns.take("c", 0.01)
+    turns.give_back("a")
+    await turns.take("c", 0.01)
+
+
+async def test_a_place_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
+    turns = Turns(1, 5)
+    await turns.take("a", 1)
+    first = asyncio.create_task(turns.take("b", 5))
+    second = asyncio.create_task(turns.take("c", 5))
+    await asyncio.sleep(0)
+    turns.give_back("a")
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.wait_for(second, 1)
+
+
+async def test_one_who_gave_up_is_passed_over() -> None:
+    turns = Turns(1, 5)
+    await turns.take("a", 1)
+    first = asyncio.create_task(turns.take("b", 5))
+    second = asyncio.create_task(turns.take("c", 5))
+    await asyncio.sleep(0)
+    first.cancel()
+    turns.give_back("a")
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.wait_for(second, 1)
