@@ -11,7 +11,6 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
@@ -21,6 +20,7 @@ import uvicorn
 import uvloop
 from litestar import Litestar
 from litestar.handlers import ASGIRouteHandler
+from msgspec.structs import replace
 
 from edge.answers import ok
 from edge.app import THREECX_PREFIX

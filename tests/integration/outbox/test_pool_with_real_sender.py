@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from integration.outbox.scripted_sender import INSTANCE, SNAPSHOT, message, until
+from msgspec import structs
 
 from peers.running_sender import TOKEN, start_sender
 from policycore.dispatch.guards import GuardBroadcaster
@@ -20,7 +21,7 @@ from policycore.registry.snapshot import PauseConfig
 
 def fresh(number: int, person: str = "psn_1") -> OutboundMessage:
     now = datetime.now(UTC)
-    return replace(
+    return structs.replace(
         message(number),
         person_id=person,
         decided_at=now,
@@ -44,14 +45,14 @@ async def test_permits_guards_and_answers_are_understood() -> None:
         assert accepted.outcome is Outcome.ACCEPTED, accepted
         assert accepted.external_message_id
         assert [receipt.kind for receipt in accepted.receipts] == ["sent", "delivered", "read"]
-        unknown = await pool.deliver(replace(fresh(2), phone="+966500000001"), INSTANCE)
+        unknown = await pool.deliver(structs.replace(fresh(2), phone="+966500000001"), INSTANCE)
         assert unknown.outcome is Outcome.UNKNOWN
-        dead = await pool.deliver(replace(fresh(3), not_after=datetime.now(UTC)), INSTANCE)
+        dead = await pool.deliver(structs.replace(fresh(3), not_after=datetime.now(UTC)), INSTANCE)
         assert (dead.outcome, dead.code) == (Outcome.NOT_ATTEMPTED, "permit_expired")
 
         guards.opted_out("psn_gone", datetime.now(UTC) + timedelta(minutes=5))
         await _obeys(pool, "psn_gone", "guarded_person")
-        confirming = replace(fresh(5, "psn_gone"), confirms_opt_out=True)
+        confirming = structs.replace(fresh(5, "psn_gone"), confirms_opt_out=True)
         assert (await pool.deliver(confirming, INSTANCE)).outcome is Outcome.ACCEPTED
 
         pause = PauseConfig("ins_1", PauseFact("pau_1", "instance", "amal", "", None))

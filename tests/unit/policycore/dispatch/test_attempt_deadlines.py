@@ -1,8 +1,9 @@
 """Deadlines of attempts: one timer, never early, and each attempt for itself."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from policycore.dispatch.deadlines import Deadlines
 from policycore.dispatch.lanes import NO_SENDER, SENDER_LATE, PendingAttempt

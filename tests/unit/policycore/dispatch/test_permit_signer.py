@@ -1,12 +1,12 @@
 """Permits: what is in them and what is signed."""
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from policycore.dispatch.permits import PermitSigner
