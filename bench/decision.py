@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from policycore.checks import build_checks
 from policycore.content.load import load_scorer
+from policycore.content.score import Scorer
 from policycore.decide import decide
 from policycore.decide_inputs import decision_inputs
 from policycore.fair_use import periods
@@ -102,59 +103,62 @@ def _intent(text: str, number: int) -> Intent:
 
 
 class Timed:
-    """Collects the least cost of each part, in µs for one item."""
+    """Collects the cost of each part, in µs for one item; the least of all rounds counts."""
 
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
+        self._round: dict[str, float] = {}
 
     def each(self, part: str, work: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Made]:
         """Does `work` for every item; returns what it made."""
         given = list(items)
         began = time.process_time()
         made = [work(item) for item in given]
-        taken = (time.process_time() - began) / len(given) * 1e6
-        self.parts[part] = min(taken, self.parts.get(part, taken))
+        self._round[part] = self._round.get(part, 0.0) + time.process_time() - began
         return made
+
+    def end_round(self, items: int) -> None:
+        """Keeps what was less than in every round before."""
+        for part, seconds in self._round.items():
+            taken = seconds / items * 1e6
+            self.parts[part] = min(taken, self.parts.get(part, taken))
+        self._round = {}
 
 
 def measure(text: str, items: int = 2_048) -> dict[str, float]:
-    """µs of one decision by part; every item has a text and a person of its own."""
-    timed = Timed()
-    desk = open_desk(items)
-    # Made once, as a process does it; what a text or a person costs the first time is in every round.
-    for _ in range(ROUNDS):
-        _one_round(timed, desk, text, range(items))
-        text += "."
+    """µs of one decision by part; every item of a round has a text and a person of its own."""
+    timed, desk, score = Timed(), open_desk(items), load_scorer()
+    for number in range(ROUNDS):
+        for first in range(0, items, BATCH):
+            # One moment for each batch, as the database's clock gives it.
+            now = NOW + timedelta(milliseconds=20 * first)
+            _one_batch(timed, desk, score, text + "." * number, range(first, first + BATCH), now)
+        timed.end_round(items)
     return timed.parts
 
 
-def _one_round(timed: Timed, desk: Desk, text: str, numbers: Sequence[int]) -> None:
-    score = load_scorer()
+def _one_batch(
+    timed: Timed, desk: Desk, score: Scorer, text: str, numbers: Sequence[int], now: datetime
+) -> None:
     checks = build_checks(score)
     zone, rules = ZoneInfo("Asia/Riyadh"), desk.snapshot.accounts["acc_1"].rules
-    # One moment for each batch, as the database's clock gives it.
-    moments = [NOW + timedelta(milliseconds=20 * (number // BATCH)) for number in numbers]
     intents = timed.each("intent made", lambda number: _intent(text, number), numbers)
     timed.each("content score", lambda intent: score(intent.text, 0), intents)
-    timed.each("periods", lambda now: periods(now, zone), moments)
+    timed.each("periods", lambda _: periods(now, zone), numbers)
     timed.each("phone", lambda intent: mask_phone(normalize_phone(intent.phone_text, "SA") or ""), intents)
     timed.each("two ids", lambda _: (new_id("dec_", os.urandom), new_id("msg_", os.urandom)), numbers)
     commands = [SubmitCommand(intent) for intent in intents]
-    prepared = timed.each(
-        "prepare", lambda pair: prepare(pair[0], desk.snapshot, pair[1]), zip(commands, moments, strict=True)
-    )
+    prepared = timed.each("prepare", lambda command: prepare(command, desk.snapshot, now), commands)
     facts = timed.each(
         "facts made",
-        lambda pair: facts_of(pair[0], desk.found, desk.snapshot, pair[1], clock_offset_seconds=0.0001)[0],
-        zip(prepared, moments, strict=True),
+        lambda item: facts_of(item, desk.found, desk.snapshot, now, clock_offset_seconds=0.0001)[0],
+        prepared,
     )
-    known = list(zip(intents, facts, moments, strict=True))
-    decided = timed.each(
-        "decide, with content", lambda one: decide(one[0], one[1], rules, one[2], checks), known
-    )
+    known = list(zip(intents, facts, strict=True))
+    decided = timed.each("decide, with content", lambda one: decide(*one, rules, now, checks), known)
     stored = timed.each(
         "inputs made",
-        lambda one: decision_inputs(one[0][0], one[0][1], rules, one[0][2], one[1]),
+        lambda one: decision_inputs(*one[0], rules, now, one[1]),
         zip(known, decided, strict=True),
     )
     timed.each("inputs encoded", encode_json, stored)
