@@ -1,28 +1,22 @@
 """The one door out: address guard, pinned names, pools, time-outs and limits around every HTTP exchange."""
 
-import re
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import aiohttp
-from aiohttp.client_exceptions import ClientConnectorDNSError, ClientSSLError, InvalidURL
-from yarl import URL
+from functools import lru_cache
+from typing import Protocol
 
 from sender.addresses import AddressPolicy, AddressRefusedError
-from sender.bounded_answers import BoundedConnector, BoundedHandler
-from sender.model import Exchange, FailureKind, HttpAnswer, HttpRequest, TransportFailure
-from sender.names import GuardedResolver, Lookup
+from sender.answer_reader import AnswerReader
+from sender.connections import ClientConnection, Pool
+from sender.dial import Dialler
+from sender.model import Exchange, FailureKind, HttpRequest, TransportFailure
+from sender.names import GuardedResolver, KeptNames, Lookup, NoAddressError
+from sender.request_head import BadRequestError, Place, Plan, message, plan
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}", re.ASCII)
-_KEPT_HEADERS = ("retry-after", "date", "content-type")
-_CHUNK_BYTES = 65_536
-_FRAMING_FACTOR = 2
-_FRAMING_BYTES = 1_048_576
-"""What an answer may weigh with everything around it, before its connection ends: much, but not without end."""
+_KEPT_PLANS = 4_096
 
 
 class Door(Protocol):
@@ -47,21 +41,8 @@ class EgressLimits:
     names_cached_seconds: int = 10
 
 
-class _GatedRequest(aiohttp.ClientRequest):
-    """A request that asks once more between having a connection and writing to it."""
-
-    before_write: Callable[[], None] | None = None
-
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        if self.before_write is not None:
-            self.before_write()
-        if isinstance(conn.protocol, BoundedHandler):
-            conn.protocol.begin_exchange()
-        return await super().send(conn)
-
-
 class Egress:
-    """A pool of guarded connections. Redirects, cookies, proxies and compressed answers do not exist here."""
+    """Pools of guarded connections. Redirects, cookies, proxies and compressed answers do not exist here."""
 
     def __init__(
         self,
@@ -72,140 +53,131 @@ class Egress:
     ) -> None:
         self._policy = policy
         self._limits = limits or EgressLimits()
-        self._resolver = GuardedResolver(policy, lookup)
-        self._tls = tls or ssl.create_default_context()
-        self._session: aiohttp.ClientSession | None = None
+        self._names = KeptNames(GuardedResolver(policy, lookup), self._limits.names_cached_seconds)
+        self._dialler = Dialler(policy, self._names, tls or ssl.create_default_context())
+        # Few URLs are asked very often. Only what passed is remembered; names are checked when looked up.
+        self._plan = lru_cache(_KEPT_PLANS)(self._checked_plan)
+        self._pools: dict[Place, Pool] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
-        """Makes the pool. Must run inside the event loop."""
-        connector = BoundedConnector(
-            resolver=self._resolver,
-            ssl=self._tls,
-            limit=0,
-            limit_per_host=self._limits.connections_per_host,
-            keepalive_timeout=self._limits.keep_alive_seconds,
-            ttl_dns_cache=self._limits.names_cached_seconds,
-            socket_factory=self._socket,
-        )
-        connector.bound(_FRAMING_FACTOR * self._limits.answer_bytes + _FRAMING_BYTES)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            request_class=_GatedRequest,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers={"User-Agent": "hubgate", "Accept-Encoding": "identity"},
-        )
+        """Takes the running event loop as its own."""
+        self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Closes every connection."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _socket(self, info: Any) -> socket.socket:
-        """The last look: whatever led here, a refused IP address gets no socket."""
-        family, kind, proto, _, sockaddr = info
-        self._policy.check_address(sockaddr[0])
-        made = socket.socket(family, kind, proto)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
+        self._loop = None
+        self._names.close()
+        for pool in list(self._pools.values()):
+            pool.close()
+        # Once round the loop, so that the sockets are closed when this returns.
+        await asyncio.sleep(0)
 
     async def exchange(
         self, request: HttpRequest, *, timeout_seconds: float, before_write: Callable[[], None]
     ) -> Exchange:
         """One try, never a second one. Returns what it ended in; raises only what `before_write` raises."""
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
+        try:
+            planned = self._plan(request.method, request.url)
+            payload = message(planned, request.headers, request.body)
+        except AddressRefusedError as refused:
+            return TransportFailure(FailureKind.ADDRESS_REFUSED, False, str(refused))
+        except BadRequestError as why:
+            return TransportFailure(FailureKind.BAD_REQUEST, False, str(why))
         if timeout_seconds <= 0:
-            # To the client library no time at all means all the time in the world.
             return TransportFailure(FailureKind.CONNECT_TIMEOUT, False, "there was no time left")
-        writing = False
+        pool = self._pool(planned.place)
+        connection = pool.take_idle()
+        if connection is None:
+            began = pool.loop.time()
+            made = await self._connection(pool, planned.place, timeout_seconds)
+            if isinstance(made, TransportFailure):
+                return made
+            connection = made
+            timeout_seconds -= pool.loop.time() - began
+        return await _ask(connection, pool, payload, timeout_seconds, before_write)
 
-        def gate() -> None:
-            nonlocal writing
-            before_write()
-            writing = True
+    def _checked_plan(self, method: str, url: str) -> Plan:
+        self._policy.check_url(url)
+        return plan(method, url)
 
+    def _pool(self, place: Place) -> Pool:
+        pool = self._pools.get(place)
+        if pool is None:
+            if self._loop is None:
+                raise RuntimeError("Egress.open() has not been called")
+            limits = self._limits
+            pool = Pool(
+                self._loop,
+                limits.connections_per_host,
+                limits.keep_alive_seconds,
+                lambda: self._forget(place, pool),
+            )
+            self._pools[place] = pool
+        return pool
+
+    def _forget(self, place: Place, pool: Pool) -> None:
+        if self._pools.get(place) is pool:
+            del self._pools[place]
+
+    async def _connection(
+        self, pool: Pool, place: Place, timeout_seconds: float
+    ) -> ClientConnection | TransportFailure:
+        """A turn with a connection to write to, or why there is none."""
+        within_seconds = min(timeout_seconds, self._limits.connect_timeout_seconds)
         try:
-            return await self._ask(request, timeout_seconds, gate)
+            async with asyncio.timeout(within_seconds):
+                await pool.turn()
+                try:
+                    return pool.freshest() or await self._dial(pool, place, within_seconds)
+                except BaseException:
+                    pool.leave()
+                    raise
         except AddressRefusedError as refused:
             return TransportFailure(FailureKind.ADDRESS_REFUSED, False, str(refused))
-        except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
-            kind = _kind_after_writing(error) if writing else _kind_before_writing(error)
-            return TransportFailure(kind, writing)
+        except (OSError, ValueError) as error:
+            return TransportFailure(_kind(error), False)
 
-    def _refusal(self, request: HttpRequest) -> TransportFailure | None:
-        try:
-            self._policy.check_url(request.url)
-        except AddressRefusedError as refused:
-            return TransportFailure(FailureKind.ADDRESS_REFUSED, False, str(refused))
-        for name, value in request.headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                detail = f"the header {name[:64]!r} holds forbidden characters"
-                return TransportFailure(FailureKind.BAD_REQUEST, False, detail)
-        return None
+    async def _dial(self, pool: Pool, place: Place, within_seconds: float) -> ClientConnection:
+        def make(link: socket.socket) -> ClientConnection:
+            return ClientConnection(pool, link, AnswerReader(self._limits.answer_bytes))
 
-    async def _ask(
-        self, request: HttpRequest, timeout_seconds: float, gate: Callable[[], None]
-    ) -> HttpAnswer:
-        if self._session is None:
-            raise RuntimeError("Egress.open() has not been called")
-
-        async def gated(
-            outgoing: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-        ) -> aiohttp.ClientResponse:
-            if isinstance(outgoing, _GatedRequest):
-                outgoing.before_write = gate
-            return await handler(outgoing)
-
-        async with self._session.request(
-            request.method,
-            URL(request.url),
-            data=request.body or None,
-            headers=request.headers,
-            allow_redirects=False,
-            middlewares=(gated,),
-            timeout=aiohttp.ClientTimeout(
-                total=timeout_seconds, connect=min(timeout_seconds, self._limits.connect_timeout_seconds)
-            ),
-        ) as response:
-            return await self._read(response)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> HttpAnswer:
-        """Reads up to the limit. An answer that breaks off or is too large is not complete."""
-        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-        encoding = response.headers.get("content-encoding", "identity")
-        body = bytearray()
-        complete = encoding == "identity"
-        try:
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > self._limits.answer_bytes:
-                    complete = False
-                    response.close()
-                    break
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            complete = False
-            response.close()
-        return HttpAnswer(response.status, headers, bytes(body[: self._limits.answer_bytes]), complete)
+        return await self._dialler.connect(place, make, within_seconds)
 
 
-def _kind_before_writing(error: Exception) -> FailureKind:
+async def _ask(
+    connection: ClientConnection,
+    pool: Pool,
+    payload: bytes,
+    timeout_seconds: float,
+    before_write: Callable[[], None],
+) -> Exchange:
+    """Writes and waits, with the connection's turn in hand; whatever happens, the turn is given back."""
+    if connection.lost or timeout_seconds <= 0:
+        connection.abort()
+        pool.leave()
+        kind = FailureKind.CONNECT_REFUSED if timeout_seconds > 0 else FailureKind.CONNECT_TIMEOUT
+        return TransportFailure(kind, False)
+    try:
+        before_write()
+    except BaseException:
+        connection.abort()
+        pool.leave()
+        raise
+    waiting = connection.ask(payload, timeout_seconds)
+    try:
+        return await waiting
+    finally:
+        # Nothing to do after an answer; after a cancellation, nobody else may get what comes now.
+        connection.give_up(waiting)
+
+
+def _kind(error: Exception) -> FailureKind:
+    """How an exchange failed before anything was written."""
+    if isinstance(error, ssl.SSLError):
+        return FailureKind.TLS_FAILED
     if isinstance(error, TimeoutError):
         return FailureKind.CONNECT_TIMEOUT
-    if isinstance(error, ClientConnectorDNSError):
+    if isinstance(error, NoAddressError):
         return FailureKind.DNS_FAILED
-    if isinstance(error, (ClientSSLError, ssl.SSLError, ssl.CertificateError)):
-        return FailureKind.TLS_FAILED
-    if isinstance(error, (InvalidURL, ValueError)) and not isinstance(error, OSError):
-        return FailureKind.BAD_REQUEST
-    return FailureKind.CONNECT_REFUSED
-
-
-def _kind_after_writing(error: Exception) -> FailureKind:
-    if isinstance(error, TimeoutError):
-        return FailureKind.TIMED_OUT
-    if isinstance(error, (aiohttp.ClientResponseError, ValueError)):
-        return FailureKind.PROTOCOL_ERROR
-    return FailureKind.CONNECTION_LOST
+    return FailureKind.CONNECT_REFUSED if isinstance(error, OSError) else FailureKind.BAD_REQUEST

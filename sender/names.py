@@ -4,8 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import TypedDict
 
 from sender.addresses import AddressPolicy
 
@@ -13,6 +12,19 @@ Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """Takes a host name, returns its IP addresses as text. Raises OSError if there are none."""
 
 _THREADS = 32
+_KEPT_NAMES = 4_096
+
+
+class NoAddressError(OSError):
+    """The name could not be resolved."""
+
+
+class PinnedAddress(TypedDict):
+    """One checked answer: `host` is an IP address, which is connected to as it stands."""
+
+    hostname: str
+    host: str
+    port: int
 
 
 class SystemNames:
@@ -41,28 +53,79 @@ def _ask(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves for aiohttp. What it returns is connected to as it stands: nothing is looked up twice."""
+class GuardedResolver:
+    """Looks a name up and checks what comes. Its answers are connected to: nothing is looked up twice."""
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
         self._lookup = lookup
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0) -> list[PinnedAddress]:
         """Checked answers. Raises `AddressRefusedError` if any is refused, OSError if there are none."""
-        answers = await self._lookup(host)
+        try:
+            answers = await self._lookup(host)
+        except OSError as error:
+            raise NoAddressError("the name could not be resolved") from error
         if not answers:
-            raise OSError("the name has no address")
+            raise NoAddressError("the name has no address")
         self._policy.check_every(answers)
-        return [_pinned(host, answer, port) for answer in answers]
-
-    async def close(self) -> None:
-        """Nothing to close: whoever made the lookup closes it."""
+        return [PinnedAddress(hostname=host, host=answer, port=port) for answer in answers]
 
 
-def _pinned(host: str, answer: str, port: int) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in answer else socket.AF_INET
-    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    return ResolveResult(hostname=host, host=answer, port=port, family=family, proto=0, flags=flags)
+class KeptNames:
+    """Keeps checked answers for a while, and lets everybody who asks for a name wait for one look-up."""
+
+    def __init__(self, resolver: GuardedResolver, kept_seconds: float) -> None:
+        self._resolver = resolver
+        self._kept_seconds = kept_seconds
+        self._kept: dict[str, tuple[float, Sequence[str]]] = {}
+        self._asked: dict[str, asyncio.Task[Sequence[str]]] = {}
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """IP addresses of `host`, checked. Raises `AddressRefusedError`, or OSError if there are none."""
+        now = asyncio.get_running_loop().time()
+        kept = self._kept.get(host)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        question = self._asked.get(host)
+        if question is None:
+            question = asyncio.create_task(self._resolve(host))
+            question.add_done_callback(_seen)
+            self._asked[host] = question
+        # Whoever runs out of time leaves; the question stays for the others.
+        try:
+            return await asyncio.shield(question)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise NoAddressError("names are looked up no more") from None
+
+    async def _resolve(self, host: str) -> Sequence[str]:
+        try:
+            found = [entry["host"] for entry in await self._resolver.resolve(host)]
+        finally:
+            del self._asked[host]
+        if self._kept_seconds > 0:
+            self._make_room()
+            self._kept[host] = (asyncio.get_running_loop().time() + self._kept_seconds, found)
+        return found
+
+    def _make_room(self) -> None:
+        if len(self._kept) < _KEPT_NAMES:
+            return
+        now = asyncio.get_running_loop().time()
+        self._kept = {host: kept for host, kept in self._kept.items() if now < kept[0]}
+        if len(self._kept) >= _KEPT_NAMES:
+            self._kept.clear()
+
+    def close(self) -> None:
+        """Ends the questions under way."""
+        for question in list(self._asked.values()):
+            question.cancel()
+
+
+def _seen(question: asyncio.Task[Sequence[str]]) -> None:
+    """Takes note of an error that nobody waits for any more."""
+    if not question.cancelled():
+        question.exception()
