@@ -39,14 +39,16 @@ class AnswerReader:
         self._most_bytes = _FRAMING_FACTOR * answer_bytes + _FRAMING_BYTES
         self.found: Exchange | None = None
         self.reusable = True
+        self._body: bytes | bytearray = b""
+        self._kept: dict[str, str] = {}
+        self._encoded = self._keep = self._until_end = False
+        self._bytes = self._heads = self._headers = self._status = 0
         self._parser: Any = httptools.HttpResponseParser(self)
         # As browsers and other clients have it: one line end too short harms nobody here, because an answer
         # decides about nothing but its own connection, and that ends with whatever stands behind an answer.
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
-        self._bytes = self._heads = 0
-        self._begin_head()
 
     def begin(self) -> None:
         """Counts anew, for the answer to the next request."""
@@ -148,8 +150,8 @@ class AnswerReader:
 
     def _begin_head(self) -> None:
         self._status = self._headers = 0
-        self._kept: dict[str, str] = {}
-        self._body: bytes | bytearray = b""
+        self._kept = {}
+        self._body = b""
         self._encoded = self._keep = False
         self._until_end = True
 

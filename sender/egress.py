@@ -102,23 +102,21 @@ class Egress:
         return plan(method, url)
 
     def _pool(self, place: Place) -> Pool:
-        pool = self._pools.get(place)
-        if pool is None:
-            if self._loop is None:
-                raise RuntimeError("Egress.open() has not been called")
-            limits = self._limits
-            pool = Pool(
-                self._loop,
-                limits.connections_per_host,
-                limits.keep_alive_seconds,
-                lambda: self._forget(place, pool),
-            )
-            self._pools[place] = pool
-        return pool
+        return self._pools.get(place) or self._new_pool(place)
 
-    def _forget(self, place: Place, pool: Pool) -> None:
-        if self._pools.get(place) is pool:
-            del self._pools[place]
+    def _new_pool(self, place: Place) -> Pool:
+        if self._loop is None:
+            raise RuntimeError("Egress.open() has not been called")
+        limits = self._limits
+
+        def forget() -> None:
+            # Customers name places without end; an empty pool is not worth remembering.
+            if self._pools.get(place) is made:
+                del self._pools[place]
+
+        made = Pool(self._loop, limits.connections_per_host, limits.keep_alive_seconds, forget)
+        self._pools[place] = made
+        return made
 
     async def _connection(
         self, pool: Pool, place: Place, timeout_seconds: float

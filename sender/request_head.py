@@ -25,8 +25,8 @@ _PORTS = {"http": 80, "https": 443}
 
 _OURS = frozenset(
     {
-        *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"),
-        *("expect", "proxy-connection", "user-agent", "accept-encoding"),
+        *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer"),
+        *("upgrade", "expect", "proxy-connection", "user-agent", "accept", "accept-encoding"),
     }
 )
 """What frames a message and what this client says of itself; nobody else writes these."""
@@ -64,7 +64,8 @@ def plan(method: str, url: str) -> Plan:
         raise BadRequestError("the method is none")
     try:
         parts = urlsplit(url)
-        place = Place(parts.scheme, _ascii_host(parts.hostname or ""), parts.port or _PORTS[parts.scheme])
+        host = _ascii_host(parts.hostname or "", bracketed="[" in parts.netloc)
+        place = Place(parts.scheme, host, parts.port or _PORTS[parts.scheme])
         target = _quoted(_without_dots(parts.path), _PATH_SAFE)
         if parts.query:
             target += "?" + _quoted(parts.query, _QUERY_SAFE)
@@ -101,10 +102,13 @@ def message(plan: Plan, headers: Mapping[str, str], body: bytes) -> bytes:
     return f"{lines}\r\n".encode("ascii")
 
 
-def _ascii_host(host: str) -> str:
+def _ascii_host(host: str, *, bracketed: bool) -> str:
     """The host as it is looked up and named to the other side. Raises ValueError."""
-    if ":" in host:
-        return str(ipaddress.IPv6Address(host))
+    if bracketed:
+        address = ipaddress.IPv6Address(host)
+        if address.scope_id:
+            raise ValueError("the address has a zone")
+        return str(address)
     if not host.isascii():
         host = _idna(host)
     host = host.lower()

@@ -6,6 +6,7 @@ says to build on the code, not on HTTP status, subcode or title.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sender.backends.cloud_codes import CODES, GRAPH
@@ -42,6 +43,7 @@ _VERSION = re.compile(r"/v[0-9]+\.[0-9]+/?$", re.ASCII)
 _BUSINESS_SCOPED_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}", re.ASCII)
 _LONGEST_CALLBACK_DATA = 512
 _LARGEST_CODE = 99_999_999
+_KEPT_BASES = 4_096
 
 _PROBED_FIELDS = "status,quality_rating,health_status"
 _DEAD_STATES = frozenset({"BANNED", "DELETED", "DISCONNECTED", "MIGRATED", "UNVERIFIED", "OFFLINE"})
@@ -60,14 +62,15 @@ def build(connection: Connection, recipient: Recipient, text: str, correlation_i
         body["biz_opaque_callback_data"] = correlation_id[:_LONGEST_CALLBACK_DATA]
     return HttpRequest(
         method="POST",
-        url=endpoint(_base(connection), connection.external_name, "messages"),
+        url=endpoint(_base(connection.base_url), connection.external_name, "messages"),
         headers={"Authorization": f"Bearer {connection.api_token}", "Content-Type": "application/json"},
         body=json_body(body),
     )
 
 
-def _base(connection: Connection) -> str:
-    base = connection.base_url or DEFAULT_BASE_URL
+@lru_cache(_KEPT_BASES)
+def _base(base_url: str) -> str:
+    base = base_url or DEFAULT_BASE_URL
     path = urlsplit_or_refuse(base).path
     return base if _VERSION.search(path) else f"{base.rstrip('/')}/{DEFAULT_VERSION}"
 
@@ -140,7 +143,7 @@ def build_probe(connection: Connection) -> HttpRequest:
     """`GET {base}/{version}/{phone number id}?fields=…`."""
     return HttpRequest(
         method="GET",
-        url=f"{endpoint(_base(connection), connection.external_name)}?fields={_PROBED_FIELDS}",
+        url=f"{endpoint(_base(connection.base_url), connection.external_name)}?fields={_PROBED_FIELDS}",
         headers={"Authorization": f"Bearer {connection.api_token}"},
     )
 

@@ -4,8 +4,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
+
+import msgspec
 
 from sender.model import (
     AttemptResult,
@@ -26,6 +29,9 @@ from sender.retry import retry_after_seconds
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{5,20}", re.ASCII)
 _DETAIL_LIMIT = 120
+_KEPT_ENDPOINTS = 4_096
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ def result(
     detail: str = "",
 ) -> AttemptResult:
     """The row applied to an answer. A wait that the answer asks for goes before the row's own."""
-    asked = retry_after_seconds(answer.headers) if answer else None
+    asked = None
+    if answer is not None and "retry-after" in answer.headers:
+        asked = retry_after_seconds(answer.headers)
     return AttemptResult(
         outcome=row.outcome,
         code=row.code,
@@ -127,6 +135,14 @@ def probe_failure(failure: TransportFailure) -> InstanceState:
 def json_value(body: bytes) -> Any:
     """The body as JSON, or None if it is not JSON. Never raises, however deep or odd the body."""
     try:
+        return _DECODER.decode(body)
+    except (ValueError, RecursionError):
+        return _odd_json_value(body)
+
+
+def _odd_json_value(body: bytes) -> Any:
+    """What only the forgiving reader takes: other encodings, halves of a surrogate pair, numbers without end."""
+    try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
@@ -173,6 +189,7 @@ def lid_digits(lid: str) -> str:
     return lid
 
 
+@lru_cache(_KEPT_ENDPOINTS)
 def endpoint(base_url: str, *path: str) -> str:
     """`base_url` and the path's parts, quoted. Raises `UnaddressableError` if the base is no plain URL."""
     parts = urlsplit_or_refuse(base_url)
@@ -196,4 +213,4 @@ def urlsplit_or_refuse(base_url: str) -> SplitResult:
 
 def json_body(value: Mapping[str, object]) -> bytes:
     """Compact JSON, UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value)

@@ -1,14 +1,28 @@
 """A real sender for every test that asks for one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 import structlog
+import uvloop
 
 from peers import running_sender
 from peers.running_sender import RunningSender
 
 StartSender = Callable[..., Awaitable[RunningSender]]
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+_ON_BOTH_LOOPS = {"test_connections", "test_egress_door", "test_hostile_answers"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """What stands directly on sockets runs on the standard library's loop, and on the one of production."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if item.path.stem in _ON_BOTH_LOOPS:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture(autouse=True)
