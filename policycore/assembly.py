@@ -1,6 +1,5 @@
 """Builds the policy core's objects and knows in which order they start and stop."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -206,7 +205,6 @@ def _use_cases(
     clock, random_bytes = around.clock, around.random_bytes
     ledger = SqlDecisionLedger(database, config.at)
     events = SqlEventLedger(database, config.at)
-    turn = asyncio.Lock()
     dispatcher = Dispatcher(
         events,
         ways.senders,
@@ -218,14 +216,13 @@ def _use_cases(
         states_changed=changes.notify,
         opted_out=lambda person_id: ways.guards.opted_out(person_id, clock() + GUARDED_FOR),
         database_now=config.database_now,
-        turn=turn,
     )
     after = AfterCommit(dispatcher, ways.guards, changes, outbox.wake, clock)
     recorder = EventRecorder(events, _opt_out_matcher(), after, random_bytes)
     dispatcher.record = recorder.record
     checks = build_checks(load_scorer())
     decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
-    submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock, turn=turn)
+    submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock)
     use_cases = PolicyUseCases(
         SqlPolicyReads(database), config, submitter, recorder, Metrics(), around.monotonic
     )

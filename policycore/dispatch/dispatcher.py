@@ -87,7 +87,6 @@ class Dispatcher:
         states_changed: Callable[[], None],
         opted_out: Callable[[str], None],
         database_now: Callable[[], datetime] | None = None,
-        turn: asyncio.Lock | None = None,
     ) -> None:
         self._ledger = ledger
         self._senders = senders
@@ -102,7 +101,7 @@ class Dispatcher:
         self._open: dict[str, asyncio.Future[MessageView]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
-            self._settle_batch, max_batch=128, max_waiting=100_000, turn=turn
+            self._settle_batch, max_batch=128, max_waiting=100_000
         )
         self._handing_out: GroupCommit[str, HandOut] = GroupCommit(
             self._hand_out_batch, max_batch=128, max_waiting=100_000

@@ -8,6 +8,7 @@ waits for his neighbours to find that out.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar, copy_context
 from typing import Generic, TypeVar
 
 from policycore.errors import Contended, Overloaded, Unavailable
@@ -17,12 +18,24 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+_MOST_UNDER_WAY = 2
+_may_begin: ContextVar[asyncio.Event] = ContextVar("may_begin")
+
+
+def let_next_begin() -> None:
+    """Says, from within the work on a batch, that the next one may begin; elsewhere it says nothing."""
+    event = _may_begin.get(None)
+    if event is not None:
+        event.set()
+
+
 class GroupCommit(Generic[Item, Answer]):
     """Coalesces concurrent calls of `do` into batches of at most `max_batch`; at most `max_waiting` may wait.
 
     Items may weigh differently: together those of a batch weigh at most `max_weight`, unless one alone is heavier.
-    Groups that share a `turn` commit one after the other. They would share processor and database anyway; in
-    turns their batches are larger, and a batch costs much the same whatever its size.
+
+    One batch is worked on at a time, unless its work says `let_next_begin`: then the next one begins while this one
+    is being finished. There are never more than two.
     """
 
     def __init__(
@@ -33,16 +46,15 @@ class GroupCommit(Generic[Item, Answer]):
         max_waiting: int,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_weight: int | None = None,
-        turn: asyncio.Lock | None = None,
     ) -> None:
         self._do_batch = do_batch
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._weigh = weigh
         self._max_weight = max_batch if max_weight is None else max_weight
-        self._turn = turn or asyncio.Lock()
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -59,21 +71,44 @@ class GroupCommit(Generic[Item, Answer]):
             raise Overloaded(retry_after_seconds=1.0)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        self._news.set()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await future
 
     async def _work(self) -> None:
+        under_way: list[asyncio.Task[None]] = []
         try:
-            while self._waiting:
-                async with self._turn:
+            while True:
+                under_way = [task for task in under_way if not task.done()]
+                if self._waiting and len(under_way) < _MOST_UNDER_WAY:
                     batch = self._take()
                     if batch:
-                        await self._commit(batch)
+                        under_way.append(await self._begun(batch))
+                elif under_way:
+                    self._news.clear()
+                    await self._news.wait()
+                else:
+                    return
         finally:
             self._worker = None
             if self._waiting:
                 self._worker = asyncio.create_task(self._work())
+
+    async def _begun(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> asyncio.Task[None]:
+        """Begins a batch; returns when the next one may begin too."""
+        may_begin = asyncio.Event()
+        context = copy_context()
+        context.run(_may_begin.set, may_begin)
+        task = asyncio.create_task(self._commit(batch), context=context)
+
+        def finished(_: object) -> None:
+            may_begin.set()
+            self._news.set()
+
+        task.add_done_callback(finished)
+        await may_begin.wait()
+        return task
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The next batch, without those whose callers are gone."""

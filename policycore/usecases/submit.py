@@ -57,7 +57,6 @@ class Submitter:
         clock: Callable[[], datetime],
         *,
         max_waiting: int = 4_000,
-        turn: asyncio.Lock | None = None,
     ) -> None:
         self._decider = decider
         self._ledger = ledger
@@ -66,7 +65,7 @@ class Submitter:
         self._outbound = outbound
         self._clock = clock
         self._deciding: GroupCommit[_Waiting, Decided] = GroupCommit(
-            self._decide, max_batch=96, max_waiting=max_waiting, turn=turn
+            self._decide, max_batch=96, max_waiting=max_waiting
         )
         self._admitting: GroupCommit[Admission, float] = GroupCommit(
             counters.admit, max_batch=256, max_waiting=max_waiting
