@@ -20,6 +20,8 @@ from support.gateway import Gateway
 ROOT = Path(__file__).resolve().parents[1]
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
+_POSTGRES = {"shared_buffers": "128MB", "max_wal_size": "1GB", "autovacuum_naptime": "1min"}
+"""PostgreSQL's own defaults, where the tests' server keeps smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def running_instance() -> Iterator[tuple[str, int]]:
 @contextlib.asynccontextmanager
 async def production(folder: Path, instance_url: str) -> AsyncIterator[Shape]:
     """PostgreSQL with synchronous commit, Redis, and the three services as processes."""
-    with running_postgres() as postgres, running_redis() as redis:
+    with running_postgres(_POSTGRES) as postgres, running_redis() as redis:
         gateway = Gateway(folder, postgres.url(postgres.create_database()), redis.url)
         async with _started(gateway, instance_url) as shape:
             shape.processes.update(postgresql=postgres.pid, redis=redis.pid)
