@@ -203,7 +203,7 @@ def _use_cases(
     outbox: OutboxWorker,
 ) -> tuple[PolicyUseCases, Dispatcher]:
     clock, random_bytes = around.clock, around.random_bytes
-    ledger = SqlDecisionLedger(database, config.at)
+    ledger = SqlDecisionLedger(database, config)
     events = SqlEventLedger(database, config.at)
     dispatcher = Dispatcher(
         events,

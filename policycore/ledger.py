@@ -229,7 +229,11 @@ class BatchFacts:
 
 
 class DecisionTransaction(Protocol):
-    """One transaction of the ledger. The facts of a whole batch are read together."""
+    """One transaction of the ledger. The facts of a whole batch are read together.
+
+    `now` and `snapshot` are the best that is known without asking; after `identify` they are what is true in the
+    transaction.
+    """
 
     now: datetime
     snapshot: Snapshot

@@ -19,6 +19,7 @@ from policycore.model import SuppressionFact
 from policycore.store.direct import driver_of
 from policycore.store.types import from_microseconds, to_microseconds
 
+_MOMENT: Final = 0
 _CLAIM: Final = 1
 _PERSON: Final = 2
 _BINDING: Final = 3
@@ -36,7 +37,9 @@ Record = Sequence[Any]
 """Kind, three texts, a byte string, two numbers, a fourth text; what a kind has not is NULL."""
 
 _KNOWN: Final = """
-WITH known AS MATERIALIZED (
+WITH moment AS MATERIALIZED (
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, version FROM config_state
+), known AS MATERIALIZED (
     SELECT wanted.account_id, wanted.phone, found.person_id
     FROM unnest($1::text[], $2::text[]) AS wanted(account_id, phone)
     CROSS JOIN LATERAL (
@@ -51,7 +54,8 @@ _LOCKED: Final = """, locked AS MATERIALIZED (
 )"""
 
 _NAMED: Final = """
-SELECT 1, NULL::text, NULL::text, NULL::text, digest, NULL::bigint, NULL::bigint
+SELECT 0, NULL::text, NULL::text, NULL::text, NULL::bytea, moment.now, moment.version FROM moment
+UNION ALL SELECT 1, NULL, NULL, NULL, digest, NULL, NULL
 FROM signature_claims WHERE digest = ANY ($3::bytea[])
 UNION ALL SELECT 2, account_id, phone, person_id, NULL, NULL, NULL FROM known
 UNION ALL SELECT 3, found.integration_id, found.external_id, found.instance_id, NULL, NULL, NULL
@@ -66,7 +70,7 @@ UNION ALL SELECT 5, found.scope, found.key, found.message_id, found.body_digest,
 FROM unnest($7::text[], $8::text[]) AS wanted(scope, key)
 CROSS JOIN LATERAL (
     SELECT scope, key, message_id, body_digest, log_id, event_type FROM idempotency_keys
-    WHERE scope = wanted.scope AND key = wanted.key AND expires_at > $9::bigint LIMIT 1
+    WHERE scope = wanted.scope AND key = wanted.key AND expires_at > (SELECT now FROM moment) LIMIT 1
 ) AS found"""
 
 # Named in the union, because PostgreSQL runs no query in WITH that nobody reads.
@@ -79,8 +83,13 @@ _IDENTIFY: Final = {
 }
 
 
-async def identify(connection: AsyncConnection, named: Named, now: datetime, *, locking: bool) -> Identified:
-    """What the batch's names stand for; persons stay locked, in the order of their ids, if `locking`."""
+async def identify(
+    connection: AsyncConnection, named: Named, *, locking: bool
+) -> tuple[Identified, datetime, int]:
+    """What the batch's names stand for, the database's clock and the configuration's version.
+
+    Persons stay locked, in the order of their ids, if `locking`.
+    """
     accounts, phones = _columns(named.phones, 2)
     integrations, conversations = _columns(named.conversations, 2)
     scopes, keys = _columns(named.keys, 2)
@@ -90,7 +99,6 @@ async def identify(connection: AsyncConnection, named: Named, now: datetime, *, 
         *(integrations, conversations),
         sorted({each for each in conversations if each.startswith("cnv_")}),
         *(scopes, keys),
-        to_microseconds(now),
     )
     driver = driver_of(connection)
     rows = await driver.fetch(_IDENTIFY[locking], *values)
@@ -99,11 +107,15 @@ async def identify(connection: AsyncConnection, named: Named, now: datetime, *, 
         rows = await driver.fetch(_IDENTIFY[locking], *values)
     found = Identified()
     ours: dict[str, str] = {}
+    moment = rows[0]
     for row in rows:
-        _note(row, found, ours)
+        if row[0] == _MOMENT:
+            moment = row
+        else:
+            _note(row, found, ours)
     if ours:
         found.bindings.update({key: ours[key[1]] for key in named.conversations if key[1] in ours})
-    return found
+    return found, from_microseconds(moment[5]), moment[6]
 
 
 def _note(row: Record, found: Identified, ours: dict[str, str]) -> None:

@@ -67,11 +67,23 @@ class ConfigCache:
         """
         started = self._monotonic()
         now, version = await read_moment(connection, self._clock)
+        return now, await self.confirmed(connection, now, version, started)
+
+    async def confirmed(
+        self, connection: AsyncConnection, now: datetime, version: int, asked_at: float
+    ) -> Snapshot:
+        """The configuration that is true in a transaction which found this `version` when the database's clock was
+        `now`; it asked at `asked_at` seconds of the clock that never runs backwards.
+        """
         self._moment = (now, self._monotonic())
         if self._snapshot is None or self._snapshot.version != version:
             await self._replace(connection)
-        self._confirmed_at = max(self._confirmed_at, started)
-        return now, self.current()
+        self._confirmed_at = max(self._confirmed_at, asked_at)
+        return self.current()
+
+    def seconds(self) -> float:
+        """The clock that never runs backwards."""
+        return self._monotonic()
 
     async def _replace(self, connection: AsyncConnection) -> None:
         fresh = await read_snapshot(connection, self._unseal, self._clock())

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -45,6 +45,30 @@ from policycore.store.tables import (
 SnapshotAt = Callable[[AsyncConnection], Awaitable[tuple[datetime, Snapshot]]]
 """Gives the database's clock, and the configuration that is true in this transaction."""
 
+Confirm = Callable[[AsyncConnection, datetime, int], Awaitable[Snapshot]]
+"""Gives the configuration of a version, found in a transaction when the database's clock was so much."""
+
+
+class Configuration(Protocol):
+    """What a ledger needs of the process's copy of the configuration."""
+
+    def current(self) -> Snapshot:
+        """The newest snapshot known here."""
+
+    def database_now(self) -> datetime:
+        """The database's clock, as far as it is known without asking."""
+
+    def seconds(self) -> float:
+        """A clock that never runs backwards."""
+
+    async def at(self, connection: AsyncConnection) -> tuple[datetime, Snapshot]:
+        """See `SnapshotAt`."""
+
+    async def confirmed(
+        self, connection: AsyncConnection, now: datetime, version: int, asked_at: float
+    ) -> Snapshot:
+        """The configuration of this version; it was found by a transaction that asked at `asked_at` seconds."""
+
 
 _NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)")
 
@@ -52,18 +76,23 @@ _NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)"
 class SqlDecisionTransaction:
     """One transaction of the ledger; see `policycore.ledger.DecisionTransaction`."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime, snapshot: Snapshot, writing: bool) -> None:
+    def __init__(
+        self, connection: AsyncConnection, now: datetime, snapshot: Snapshot, writing: bool, confirm: Confirm
+    ) -> None:
         self.connection = connection
         self.now = now
         self.snapshot = snapshot
         self._writing = writing
+        self._confirm = confirm
         self._postgres = connection.dialect.name == POSTGRESQL
         self._numbers: list[int] = []
 
     async def identify(self, named: Named) -> Identified:
-        if self._postgres:
-            return await batch_reads.identify(self.connection, named, self.now, locking=self._writing)
-        return await facts.identify(self.connection, named, self.now)
+        if not self._postgres:
+            return await facts.identify(self.connection, named, self.now)
+        found, self.now, version = await batch_reads.identify(self.connection, named, locking=self._writing)
+        self.snapshot = await self._confirm(self.connection, self.now, version)
+        return found
 
     async def read_facts(self, asked: Asked) -> BatchFacts:
         if not self._postgres:
@@ -135,18 +164,28 @@ class SqlDecisionLedger:
     """The ledger of one database; see `policycore.ledger.DecisionLedger`."""
 
     def __init__(
-        self, database: Database, snapshot_at: SnapshotAt, random_bytes: RandomBytes = os.urandom
+        self, database: Database, configuration: Configuration, random_bytes: RandomBytes = os.urandom
     ) -> None:
         self._database = database
-        self._snapshot_at = snapshot_at
+        self._configuration = configuration
         self._random = random_bytes
 
     @asynccontextmanager
     async def begin(self, *, writing: bool = True) -> AsyncIterator[SqlDecisionTransaction]:
         scope = self._database.transaction() if writing else self._database.reading()
+        configuration = self._configuration
         async with scope as connection:
-            now, snapshot = await self._snapshot_at(connection)
-            yield SqlDecisionTransaction(connection, now, snapshot, writing)
+            asked_at = configuration.seconds()
+
+            async def confirm(transaction: AsyncConnection, now: datetime, version: int) -> Snapshot:
+                return await configuration.confirmed(transaction, now, version, asked_at)
+
+            if self._database.is_postgres:
+                # `identify` brings the clock and the version: that saves every batch a round trip.
+                now, snapshot = configuration.database_now(), configuration.current()
+            else:
+                now, snapshot = await configuration.at(connection)
+            yield SqlDecisionTransaction(connection, now, snapshot, writing, confirm)
 
     async def free(self, claims: Sequence[bytes], key: tuple[str, str] | None, log_id: int) -> None:
         async with self._database.transaction() as connection:

@@ -33,7 +33,7 @@ from policycore.ports import Counters, Turn, TurnRequest
 from policycore.reasons import CheckName, ReasonCode, Verdict
 from policycore.registry.snapshot import InstanceConfig
 from policycore.usecases.command import Decided, SubmitCommand
-from policycore.usecases.gather import Gathered, Prepared, cool_down_key, facts_of, gather, prepare
+from policycore.usecases.gather import Gathered, Prepared, cool_down_key, facts_of, gather, identify, prepare
 from policycore.usecases.group_commit import let_next_begin
 
 FRESH = timedelta(minutes=2)
@@ -119,9 +119,10 @@ class BatchDecider:
     async def _decide(
         self, transaction: DecisionTransaction, commands: Sequence[SubmitCommand], reserved: list[TurnRequest]
     ) -> BatchResult:
+        known = await identify(transaction, commands)
         now = transaction.now
         batch = [prepare(command, transaction.snapshot, now) for command in commands]
-        found = await gather(transaction, batch)
+        found = await gather(transaction, batch, known)
         offset = (self._clock() - now).total_seconds()
         drafts: list[Draft] = []
         for item in batch:

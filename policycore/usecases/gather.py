@@ -9,7 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from policycore.fair_use import Periods, periods
-from policycore.ledger import Asked, DecisionTransaction, KeyBinding, Named, PersonFacts, WindowRow
+from policycore.ledger import (
+    Asked,
+    DecisionTransaction,
+    Identified,
+    KeyBinding,
+    Named,
+    PersonFacts,
+    WindowRow,
+)
 from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
 from policycore.phone import normalize_phone
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
@@ -57,8 +65,7 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
     intent = command.intent
     account = snapshot.accounts[intent.account_id]
     integration = snapshot.integrations.get(intent.integration_id or "")
-    country = integration.country if integration else None
-    phone = normalize_phone(intent.phone_text, country or None) if intent.phone_text else None
+    phone = _phone(intent, snapshot)
     template = integration.templates.get(intent.event_type) if integration else None
     if intent.event_type in TEMPLATED and template is not None and template.enabled:
         values = {
@@ -81,11 +88,29 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
     )
 
 
-async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) -> Gathered:
-    """Reads the facts of a batch and locks what deciding changes: persons first, then quotas, each in one
-    fixed order.
+def _phone(intent: Intent, snapshot: Snapshot) -> str | None:
+    """The number in E.164, read as one of the integration's country if it says none."""
+    if not intent.phone_text:
+        return None
+    integration = snapshot.integrations.get(intent.integration_id or "")
+    return normalize_phone(intent.phone_text, (integration.country or None) if integration else None)
+
+
+async def identify(transaction: DecisionTransaction, commands: Sequence[SubmitCommand]) -> Identified:
+    """What the requests of a batch name, as the configuration says that is true in the transaction; their persons
+    stay locked.
     """
-    known = await transaction.identify(_named(batch))
+    read = transaction.snapshot
+    found = await transaction.identify(_named(commands, read))
+    while transaction.snapshot is not read:
+        # The configuration was another than was known here; a number may mean another person then.
+        read = transaction.snapshot
+        found = await transaction.identify(_named(commands, read))
+    return found
+
+
+async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared], known: Identified) -> Gathered:
+    """Reads the facts of a batch and locks the quotas, in one fixed order. Persons are locked already."""
     found = Gathered(known.persons, known.bindings, known.keys, known.claims)
     facts = await transaction.read_facts(
         Asked(
@@ -105,16 +130,16 @@ async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared]) ->
     return found
 
 
-def _named(batch: Sequence[Prepared]) -> Named:
-    commands = [item.command for item in batch]
+def _named(commands: Sequence[SubmitCommand], snapshot: Snapshot) -> Named:
+    intents = [command.intent for command in commands]
     return Named(
         keys=[(command.key_scope, command.key) for command in commands if command.key],
         claims=[claim for command in commands for claim in command.claims],
-        phones=[(item.account.account_id, item.phone) for item in batch if item.phone],
+        phones=[(intent.account_id, phone) for intent in intents if (phone := _phone(intent, snapshot))],
         conversations=[
-            (item.intent.integration_id or "", item.intent.conversation_id)
-            for item in batch
-            if item.intent.conversation_id
+            (intent.integration_id or "", intent.conversation_id)
+            for intent in intents
+            if intent.conversation_id
         ],
     )
 

@@ -121,7 +121,7 @@ class CoreParts:
         self.config = ConfigCache(database, _plain, self.changes, clock, clock.seconds)
         self.senders = TwinSenders()
         self.counters = MemoryCounters(clock.seconds)
-        self.ledger = SqlDecisionLedger(database, self.config.at)
+        self.ledger = SqlDecisionLedger(database, self.config)
         self.events = SqlEventLedger(database, self.config.at)
         self.outbox_wakes = 0
         random_bytes = _random()
