@@ -61,8 +61,9 @@ def rows_parameter(dialect: str, name: str, rows: Collection[tuple[Any, ...]]) -
 class Rows:
     """Rows to insert into a table; all name the same columns.
 
-    With `adds`, a row whose primary key is there already adds its value of that column to it; with `replaces`, it
-    replaces those columns, and with `if_other` only if that column differs.
+    Columns in `same` mostly have one value in a whole batch; if they do, it travels once. With `adds`, a row whose
+    primary key is there already adds its value of that column to it; with `replaces`, it replaces those columns, and
+    with `if_other` only if that column differs.
     """
 
     table: Table
@@ -70,11 +71,15 @@ class Rows:
     adds: str = ""
     replaces: tuple[str, ...] = ()
     if_other: str = ""
+    same: tuple[str, ...] = ()
 
     @property
     def shape(self) -> "_Shape":
         """Everything a statement depends on."""
-        return _Shape(self.table, tuple(self.rows[0]), self.adds, self.replaces, self.if_other)
+        first = self.rows[0]
+        one = self.same and all(row[name] == first[name] for row in self.rows for name in self.same)
+        same = self.same if one else ()
+        return _Shape(self.table, tuple(first), self.adds, self.replaces, self.if_other, same)
 
 
 class _Shape(NamedTuple):
@@ -83,6 +88,7 @@ class _Shape(NamedTuple):
     adds: str
     replaces: tuple[str, ...]
     if_other: str
+    same: tuple[str, ...]
 
 
 async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
@@ -94,42 +100,62 @@ async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
         for part in parts:
             await connection.execute(_insert_each(part.shape), part.rows)
         return
-    shapes = tuple(part.shape for part in parts)
-    columns = {
-        f"{shape.table.name}_{name}": [row[name] for row in part.rows]
-        for part, shape in zip(parts, shapes, strict=True)
-        for name in shape.names
-    }
-    statement, names = _insert_together(shapes)
-    values = [
-        [None if value is None else to_microseconds(value) for value in columns[name]]
-        if is_instant
-        else columns[name]
-        for name, is_instant in names
-    ]
+    by_name = {(part.table.name, name): part.rows for part in parts for name in part.rows[0]}
+    statement, parameters = _insert_together(tuple(part.shape for part in parts))
+    values = []
+    for parameter in parameters:
+        rows = by_name[parameter.table, parameter.column]
+        if parameter.once:
+            values.append(parameter.driver_value(rows[0][parameter.column]))
+        else:
+            values.append([parameter.driver_value(row[parameter.column]) for row in rows])
     await driver_of(connection).fetch(statement, *values)
 
 
+class _Parameter(NamedTuple):
+    """A parameter of a statement as the driver takes it: one value of a column, or those of all rows."""
+
+    table: str
+    column: str
+    once: bool
+    is_moment: bool
+
+    def driver_value(self, value: Any) -> Any:
+        """The value as the column keeps it."""
+        return to_microseconds(value) if self.is_moment and value is not None else value
+
+
 @cache
-def _insert_together(shapes: tuple[_Shape, ...]) -> tuple[str, list[tuple[str, bool]]]:
-    """The statement as the driver takes it; in order of its parameters, their names and whether they are moments."""
+def _insert_together(shapes: tuple[_Shape, ...]) -> tuple[str, list[_Parameter]]:
+    """The statement as the driver takes it, and its parameters in order."""
     *others, last = [_insert_unnested(shape) for shape in shapes]
     for place, other in enumerate(others):
         last = last.add_cte(other.cte(f"insert_{place}"))
     compiled = last.compile(dialect=_DRIVERS_DIALECT)
-    moments = {
-        f"{shape.table.name}_{name}": isinstance(shape.table.c[name].type, Instant)
+    named = {
+        f"{shape.table.name}_{name}": _Parameter(
+            shape.table.name, name, name in shape.same, isinstance(shape.table.c[name].type, Instant)
+        )
         for shape in shapes
         for name in shape.names
     }
-    return str(compiled), [(name, moments[name]) for name in compiled.positiontup or ()]
+    return str(compiled), [named[name] for name in compiled.positiontup or ()]
 
 
 def _insert_unnested(shape: _Shape) -> postgresql.Insert:
-    table, names = shape.table, shape.names
-    arrays = [_array(f"{table.name}_{name}", table.c[name].type) for name in names]
-    values = select(*_unnested(arrays, names).c)
-    statement = postgresql.insert(table).from_select(list(names), values, include_defaults=False)
+    table = shape.table
+    many = [name for name in shape.names if name not in shape.same]
+    arrays = [_array(f"{table.name}_{name}", table.c[name].type) for name in many]
+    batch = _unnested(arrays, many).c
+    columns = [
+        bindparam(f"{table.name}_{name}", type_=_as_kept(table.c[name].type))
+        if name in shape.same
+        else batch[name]
+        for name in shape.names
+    ]
+    statement = postgresql.insert(table).from_select(
+        list(shape.names), select(*columns), include_defaults=False
+    )
     return _settling_conflicts(statement, shape)
 
 
@@ -154,8 +180,12 @@ def _settling_conflicts(statement: _Insert, shape: _Shape) -> _Insert:
 
 
 def _array(name: str, item: TypeEngine[Any]) -> Any:
-    # A cast to VARCHAR(n)[] would cut what is too long, where a column refuses it.
-    return bindparam(name, type_=ARRAY(Text() if isinstance(item, String) else item, dimensions=1))
+    return bindparam(name, type_=ARRAY(_as_kept(item), dimensions=1))
+
+
+def _as_kept(item: TypeEngine[Any]) -> TypeEngine[Any]:
+    # A cast to VARCHAR(n) would cut what is too long, where a column refuses it.
+    return Text() if isinstance(item, String) else item
 
 
 def _unnested(arrays: Sequence[Any], names: Sequence[str]) -> Any:

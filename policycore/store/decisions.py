@@ -29,7 +29,7 @@ from policycore.store import decision_facts as facts
 from policycore.store.batch_values import POSTGRESQL, Rows, insert_rows
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
-from policycore.store.message_rows import new_message_row, read_views
+from policycore.store.message_rows import message_rows, read_views
 from policycore.store.persons import upsert
 from policycore.store.quota_rows import quota_rows
 from policycore.store.tables import (
@@ -37,7 +37,6 @@ from policycore.store.tables import (
     cool_downs,
     decisions,
     idempotency_keys,
-    messages,
     signature_claims,
     windows,
 )
@@ -69,6 +68,20 @@ class Configuration(Protocol):
     ) -> Snapshot:
         """The configuration of this version; it was found by a transaction that asked at `asked_at` seconds."""
 
+
+_SAME_IN_DECISIONS = (
+    "decided_at",
+    "caller",
+    "source",
+    "event_type",
+    "purpose",
+    "verdict",
+    "reason",
+    "action",
+    "retry_after_seconds",
+    "explanation",
+)
+"""Columns that have one value in a batch of allowed replies."""
 
 _NEXT_NUMBERS = text("SELECT nextval(:sequence) FROM generate_series(1, :count)")
 
@@ -129,8 +142,8 @@ class SqlDecisionTransaction:
         await insert_rows(
             self.connection,
             Rows(signature_claims, [{"digest": claim, "expires_at": until} for claim, until in claims]),
-            Rows(decisions, [decision_row(new) for new in writes.decisions]),
-            Rows(messages, [new_message_row(new) for new in writes.messages]),
+            Rows(decisions, [decision_row(new) for new in writes.decisions], same=_SAME_IN_DECISIONS),
+            message_rows(writes.messages),
             Rows(idempotency_keys, [_key_row(key) for key in keys]),
             quota_rows(writes.quota),
             _cool_down_rows(writes.messages),

@@ -18,6 +18,8 @@ from policycore.errors import Contended, DatabaseUnavailable, Malformed
 from policycore.store.direct import checked_out
 from policycore.store.types import from_microseconds
 
+_MOST_KEPT = 4
+
 _POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 
@@ -34,6 +36,7 @@ class Database:
         self.dialect = engine.dialect.name
         self._clock = clock
         self._writer = asyncio.Lock()
+        self._kept: list[AsyncConnection] = []
 
     @property
     def is_postgres(self) -> bool:
@@ -50,7 +53,7 @@ class Database:
         """A transaction that may write."""
         with reached():
             if self.is_postgres:
-                async with self.engine.connect() as connection, _begun(connection):
+                async with self._taken() as connection, _begun(connection):
                     yield connection
             else:
                 async with self._writer, self.engine.begin() as connection:
@@ -60,7 +63,7 @@ class Database:
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """A connection to PostgreSQL for single statements, each a transaction of its own."""
         with reached():
-            async with self.engine.connect() as connection:
+            async with self._taken() as connection:
                 driver = await checked_out(connection)
                 try:
                     yield connection
@@ -68,6 +71,25 @@ class Database:
                     if driver.is_closed():
                         await connection.invalidate()
                     raise
+
+    @asynccontextmanager
+    async def _taken(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool. A few are kept in hand between uses: handing one out costs as much as a statement
+        does.
+        """
+        connection = self._kept.pop() if self._kept else await self.engine.connect()
+        try:
+            yield connection
+            if connection.in_transaction():
+                # What SQLAlchemy believes to have begun by itself; the driver has ended its transaction.
+                await connection.rollback()
+        except BaseException:
+            await connection.close()
+            raise
+        if len(self._kept) < _MOST_KEPT:
+            self._kept.append(connection)
+        else:
+            await connection.close()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -84,6 +106,8 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
+        while self._kept:
+            await self._kept.pop().close()
         await self.engine.dispose()
 
 

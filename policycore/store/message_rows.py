@@ -85,6 +85,32 @@ def new_message_row(message: NewMessage) -> dict[str, Any]:
     }
 
 
+_SAME_IN_MESSAGES = (
+    "outbound",
+    "from_business",
+    "state",
+    "kind",
+    "to_lid",
+    "to_bsuid",
+    "event_type",
+    "purpose",
+    "created_at",
+    "updated_at",
+    "send_after",
+    "handed_out_at",
+    "reserved_day",
+    "reserved_month",
+    "cool_down_reserved",
+    "confirms_opt_out",
+)
+"""Columns that have one value in a batch of replies that are handed out at once."""
+
+
+def message_rows(new: Sequence[NewMessage]) -> Rows:
+    """New outbound messages as rows."""
+    return Rows(messages, [new_message_row(message) for message in new], same=_SAME_IN_MESSAGES)
+
+
 async def insert_messages(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:
     """Writes new outbound messages."""
-    await insert_rows(connection, Rows(messages, [new_message_row(message) for message in new]))
+    await insert_rows(connection, message_rows(new))
