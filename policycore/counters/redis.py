@@ -71,7 +71,12 @@ def open_client(url: str, *, cluster: bool = False) -> Redis | RedisCluster:
         socket_connect_timeout=PROBE_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis.from_pool(pool)
+    # One connection of the pool in hand: a batch makes two trips, one after the other, and taking a connection out
+    # and putting it back costs as much as the trip.
+    client = Redis(connection_pool=pool, single_connection_client=True)
+    # The pool is this client's own, and ends with it.
+    client.auto_close_connection_pool = True
+    return client
 
 
 class RedisCounters:
