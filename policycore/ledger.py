@@ -214,6 +214,9 @@ class Asked(Struct, frozen=True):
     texts: Sequence[tuple[str, bytes]]
     since: datetime
     quotas: Sequence[tuple[str, str]]
+    """One for every message that may come to be counted: the same ones may be named again."""
+    ceilings: Mapping[tuple[str, str], int]
+    """Counts of (account id, period) that must not be passed; what is not named here has none."""
 
 
 @dataclass(slots=True)
@@ -242,7 +245,11 @@ class DecisionTransaction(Protocol):
         """What the batch's names stand for. The persons' rows are locked until a writing transaction ends."""
 
     async def read_facts(self, asked: Asked) -> BatchFacts:
-        """The facts of persons and accounts; the rows of quotas are locked too. Ask once, after `identify`."""
+        """The facts of persons and accounts. Ask once, after `identify`.
+
+        Counts near their ceilings are locked as well. Others may be moved by another transaction meanwhile; `write`
+        finds out whether that has led past a ceiling.
+        """
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         """Numbers for rows of the policy log, rising."""
@@ -254,7 +261,7 @@ class DecisionTransaction(Protocol):
         """Messages by id."""
 
     async def write(self, writes: DecisionWrites) -> None:
-        """Writes a batch."""
+        """Writes a batch. Raises Contended if a count would pass a ceiling that `read_facts` was told."""
 
 
 class DecisionLedger(Protocol):

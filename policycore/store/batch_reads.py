@@ -132,15 +132,15 @@ def _note(row: Record, found: Identified, ours: dict[str, str]) -> None:
         found.keys[a, b] = KeyBinding(octets, n, c, m)
 
 
-_QUOTAS: Final = """
-WITH quota AS MATERIALIZED (
-    SELECT usage.account_id, usage.period, usage.used
-    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(account_id, period, place)
-    JOIN quota_usage AS usage ON usage.account_id = wanted.account_id AND usage.period = wanted.period
-    ORDER BY wanted.place{locking}
-)"""
-
 _FACTS: Final = """
+WITH quota AS MATERIALIZED (
+    SELECT found.account_id, found.period, found.used
+    FROM unnest($1::text[], $2::text[]) AS wanted(account_id, period)
+    CROSS JOIN LATERAL (
+        SELECT account_id, period, used FROM quota_usage
+        WHERE account_id = wanted.account_id AND period = wanted.period LIMIT 1
+    ) AS found
+)
 SELECT 7, person_id, instance_id, conversation_id, NULL::bytea, last_inbound_at, closed_by_backend_at, NULL::text
 FROM windows WHERE person_id = ANY ($3::text[])
 UNION ALL SELECT 8, person_id, id, source, NULL, created_at, NULL, scope
@@ -162,19 +162,14 @@ UNION ALL SELECT 11, account_id, period, NULL, NULL, used, NULL, NULL FROM quota
 UNION ALL SELECT 12, NULL, NULL, NULL, NULL, nextval('decision_log_ids'), NULL, NULL
 FROM generate_series(1, $11::bigint)"""
 
-_READ_FACTS: Final = {
-    True: _QUOTAS.format(locking=" FOR UPDATE OF usage") + _FACTS,
-    False: _QUOTAS.format(locking="") + _FACTS,
-}
-
 
 async def read_facts(
-    connection: AsyncConnection, asked: Asked, now: datetime, *, locking: bool, numbers: int
+    connection: AsyncConnection, asked: Asked, now: datetime, *, numbers: int
 ) -> tuple[BatchFacts, list[int]]:
-    """The facts, and `numbers` new numbers for the policy log. Quotas that have rows stay locked if `locking`."""
+    """The facts, and `numbers` new numbers for the policy log."""
     person_ids = sorted(set(asked.person_ids))
     rows = await driver_of(connection).fetch(
-        _READ_FACTS[locking],
+        _FACTS,
         *_columns(asked.quotas, 2),
         person_ids,
         *_columns(asked.cool_downs, 3),

@@ -18,7 +18,9 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    false,
     func,
+    literal_column,
     select,
     tuple_,
 )
@@ -63,7 +65,7 @@ class Rows:
 
     Columns in `same` mostly have one value in a whole batch; if they do, it travels once. With `adds`, a row whose
     primary key is there already adds its value of that column to it; with `replaces`, it replaces those columns, and
-    with `if_other` only if that column differs.
+    with `if_other` only if that column differs. What the columns in `returns` are then is given back, by PostgreSQL.
     """
 
     table: Table
@@ -72,6 +74,7 @@ class Rows:
     replaces: tuple[str, ...] = ()
     if_other: str = ""
     same: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
 
     @property
     def shape(self) -> "_Shape":
@@ -79,7 +82,7 @@ class Rows:
         first = self.rows[0]
         one = self.same and all(row[name] == first[name] for row in self.rows for name in self.same)
         same = self.same if one else ()
-        return _Shape(self.table, tuple(first), self.adds, self.replaces, self.if_other, same)
+        return _Shape(self.table, tuple(first), self.adds, self.replaces, self.if_other, same, self.returns)
 
 
 class _Shape(NamedTuple):
@@ -89,17 +92,21 @@ class _Shape(NamedTuple):
     replaces: tuple[str, ...]
     if_other: str
     same: tuple[str, ...]
+    returns: tuple[str, ...]
 
 
-async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
-    """Inserts the rows of every part, in their order; PostgreSQL takes all parts in one statement."""
+async def insert_rows(connection: AsyncConnection, *parts: Rows) -> Sequence[Sequence[Any]]:
+    """Inserts the rows of every part, in their order; PostgreSQL takes all parts in one statement.
+
+    Returns what the one part that `returns` something gave back, on PostgreSQL.
+    """
     parts = tuple(part for part in parts if part.rows)
     if not parts:
-        return
+        return ()
     if connection.dialect.name != POSTGRESQL:
         for part in parts:
             await connection.execute(_insert_each(part.shape), part.rows)
-        return
+        return ()
     by_name = {(part.table.name, name): part.rows for part in parts for name in part.rows[0]}
     statement, parameters = _insert_together(tuple(part.shape for part in parts))
     values = []
@@ -109,7 +116,7 @@ async def insert_rows(connection: AsyncConnection, *parts: Rows) -> None:
             values.append(parameter.driver_value(rows[0][parameter.column]))
         else:
             values.append([parameter.driver_value(row[parameter.column]) for row in rows])
-    await driver_of(connection).fetch(statement, *values)
+    return await driver_of(connection).fetch(statement, *values)
 
 
 class _Parameter(NamedTuple):
@@ -128,10 +135,12 @@ class _Parameter(NamedTuple):
 @cache
 def _insert_together(shapes: tuple[_Shape, ...]) -> tuple[str, list[_Parameter]]:
     """The statement as the driver takes it, and its parameters in order."""
-    *others, last = [_insert_unnested(shape) for shape in shapes]
-    for place, other in enumerate(others):
-        last = last.add_cte(other.cte(f"insert_{place}"))
-    compiled = last.compile(dialect=_DRIVERS_DIALECT)
+    parts = [_insert_unnested(shape).cte(f"insert_{place}") for place, shape in enumerate(shapes)]
+    returning = [part for part, shape in zip(parts, shapes, strict=True) if shape.returns]
+    query = select(*returning[0].c) if returning else select(literal_column("1")).where(false())
+    for part in parts:
+        query = query.add_cte(part)
+    compiled = query.compile(dialect=_DRIVERS_DIALECT)
     named = {
         f"{shape.table.name}_{name}": _Parameter(
             shape.table.name, name, name in shape.same, isinstance(shape.table.c[name].type, Instant)
@@ -142,7 +151,7 @@ def _insert_together(shapes: tuple[_Shape, ...]) -> tuple[str, list[_Parameter]]
     return str(compiled), [named[name] for name in compiled.positiontup or ()]
 
 
-def _insert_unnested(shape: _Shape) -> postgresql.Insert:
+def _insert_unnested(shape: _Shape) -> Any:
     table = shape.table
     many = [name for name in shape.names if name not in shape.same]
     arrays = [_array(f"{table.name}_{name}", table.c[name].type) for name in many]
@@ -156,7 +165,8 @@ def _insert_unnested(shape: _Shape) -> postgresql.Insert:
     statement = postgresql.insert(table).from_select(
         list(shape.names), select(*columns), include_defaults=False
     )
-    return _settling_conflicts(statement, shape)
+    statement = _settling_conflicts(statement, shape)
+    return statement.returning(*(table.c[name] for name in shape.returns)) if shape.returns else statement
 
 
 @cache

@@ -1,7 +1,8 @@
 """The ledger in SQL: facts in few queries, a batch of decisions with all they change in one transaction."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.errors import Contended
 from policycore.ids import RandomBytes
 from policycore.ledger import (
     Asked,
@@ -99,6 +101,7 @@ class SqlDecisionTransaction:
         self._confirm = confirm
         self._postgres = connection.dialect.name == POSTGRESQL
         self._numbers: list[int] = []
+        self._ceilings: Mapping[tuple[str, str], int] = {}
 
     async def identify(self, named: Named) -> Identified:
         if not self._postgres:
@@ -111,11 +114,12 @@ class SqlDecisionTransaction:
         if not self._postgres:
             return await facts.read_facts(self.connection, asked, self.now)
         count = len(asked.quotas) // 2 if self._writing else 0
-        found, self._numbers = await batch_reads.read_facts(
-            self.connection, asked, self.now, locking=self._writing, numbers=count
-        )
-        if self._writing and len(found.quota) < len(set(asked.quotas)):
-            found.quota = await facts.make_and_lock_quota(self.connection, asked.quotas)
+        found, self._numbers = await batch_reads.read_facts(self.connection, asked, self.now, numbers=count)
+        if self._writing:
+            near = _near_ceilings(asked, found.quota)
+            if near:
+                found.quota.update(await facts.make_and_lock_quota(self.connection, near))
+            self._ceilings = {key: limit for key, limit in asked.ceilings.items() if key not in near}
         return found
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
@@ -139,7 +143,7 @@ class SqlDecisionTransaction:
         # In one order, so that two processes with the same ones do not wait for each other.
         claims = sorted(dict(writes.claims).items())
         keys = sorted(writes.keys, key=lambda key: (key.scope, key.key))
-        await insert_rows(
+        counted = await insert_rows(
             self.connection,
             Rows(signature_claims, [{"digest": claim, "expires_at": until} for claim, until in claims]),
             Rows(decisions, [decision_row(new) for new in writes.decisions], same=_SAME_IN_DECISIONS),
@@ -149,6 +153,10 @@ class SqlDecisionTransaction:
             _cool_down_rows(writes.messages),
             self._binding_rows(writes),
         )
+        for account, period, used in counted:
+            if used > self._ceilings.get((account, period), used):
+                # Others were counted since the facts were read: what was allowed by them may be too much by now.
+                raise Contended
 
     async def _forget_expired(self, keys: Sequence[NewKey]) -> None:
         """An expired binding of the same key may still lie here."""
@@ -171,6 +179,18 @@ class SqlDecisionTransaction:
         ]
         changes = ("instance_id", "person_id", "updated_at")
         return Rows(conversation_bindings, rows, replaces=changes, if_other="instance_id")
+
+
+_NEAR = 32
+"""So many messages before a ceiling, counts are locked when they are read, and batches follow one another."""
+
+
+def _near_ceilings(asked: Asked, used: Mapping[tuple[str, str], int]) -> list[tuple[str, str]]:
+    """(account id, period) of the counts that this batch, and a little more, could bring to their ceilings."""
+    wanted = Counter(asked.quotas)
+    return [
+        key for key, ceiling in asked.ceilings.items() if used.get(key, 0) + wanted[key] + _NEAR > ceiling
+    ]
 
 
 class SqlDecisionLedger:

@@ -15,7 +15,7 @@ def quota_rows(quota: dict[tuple[str, str], int]) -> Rows:
         {"account_id": account, "period": period, "used": count}
         for (account, period), count in sorted(quota.items())
     ]
-    return Rows(quota_usage, rows, adds="used")
+    return Rows(quota_usage, rows, adds="used", returns=("account_id", "period", "used"))
 
 
 def reserved_quota(messages: Iterable[Row[Any]], each: int) -> Rows:

@@ -20,6 +20,7 @@ from policycore.ledger import (
 )
 from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
 from policycore.phone import normalize_phone
+from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
 from policycore.templates import render
 from policycore.usecases.command import SubmitCommand
@@ -110,7 +111,7 @@ async def identify(transaction: DecisionTransaction, commands: Sequence[SubmitCo
 
 
 async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared], known: Identified) -> Gathered:
-    """Reads the facts of a batch and locks the quotas, in one fixed order. Persons are locked already."""
+    """Reads the facts of a batch, whose persons are locked already."""
     found = Gathered(known.persons, known.bindings, known.keys, known.claims)
     facts = await transaction.read_facts(
         Asked(
@@ -123,10 +124,22 @@ async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared], kn
                 for item in batch
                 for period in (item.periods.day, item.periods.month)
             ],
+            ceilings=_ceilings(batch),
         )
     )
     found.person_facts, found.cool_downs = facts.persons, facts.cool_downs
     found.spread, found.quota = facts.spread, facts.quota
+    return found
+
+
+def _ceilings(batch: Sequence[Prepared]) -> dict[tuple[str, str], int]:
+    """Limits that hold; an account that only watches its quota check has none."""
+    found: dict[tuple[str, str], int] = {}
+    for item in batch:
+        account = item.account
+        if CheckName.QUOTA not in account.rules.shadow:
+            found[account.account_id, item.periods.day] = account.daily_limit
+            found[account.account_id, item.periods.month] = account.monthly_limit
     return found
 
 
