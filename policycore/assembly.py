@@ -223,6 +223,7 @@ def _use_cases(
     checks = build_checks(load_scorer())
     decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
     submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock)
+    dispatcher.settle_after(submitter.deciding)
     use_cases = PolicyUseCases(
         SqlPolicyReads(database), config, submitter, recorder, Metrics(), around.monotonic
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 import structlog
 
@@ -107,6 +108,12 @@ class Dispatcher:
             self._hand_out_batch, max_batch=128, max_waiting=100_000
         )
         self.record: Callable[[Report], Awaitable[object]] | None = None
+
+    def settle_after(self, deciding: GroupCommit[Any, Any]) -> None:
+        """Outcomes are recorded between batches of decisions, not while one reads: then each batch is larger, and a
+        batch costs the database much the same whatever its size.
+        """
+        self._settling.follow(deciding)
 
     # --- sending --------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar, copy_context
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from policycore.errors import Contended, Overloaded, Unavailable
 from policycore.usecases.contention import giving_way
@@ -55,11 +55,18 @@ class GroupCommit(Generic[Item, Answer]):
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._follows: GroupCommit[Any, Any] | None = None
+        self._free = asyncio.Event()
+        self._free.set()
 
     @property
     def waiting(self) -> int:
         """How many items wait for the next batch."""
         return len(self._waiting)
+
+    def follow(self, other: "GroupCommit[Any, Any]") -> None:
+        """From now on a batch begins only where the other group's next one might."""
+        self._follows = other
 
     async def do(self, item: Item) -> Answer:
         """Answers one item after its batch was committed.
@@ -82,6 +89,8 @@ class GroupCommit(Generic[Item, Answer]):
             while True:
                 under_way = [task for task in under_way if not task.done()]
                 if self._waiting and len(under_way) < _MOST_UNDER_WAY:
+                    if self._follows is not None:
+                        await self._follows.until_free()
                     batch = self._take()
                     if batch:
                         under_way.append(await self._begun(batch))
@@ -107,8 +116,14 @@ class GroupCommit(Generic[Item, Answer]):
             self._news.set()
 
         task.add_done_callback(finished)
+        self._free.clear()
         await may_begin.wait()
+        self._free.set()
         return task
+
+    async def until_free(self) -> None:
+        """Returns when no batch stands between its beginning and where the next one may begin."""
+        await self._free.wait()
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The next batch, without those whose callers are gone."""

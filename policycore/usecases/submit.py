@@ -159,6 +159,11 @@ class Submitter:
                 return view
             await asyncio.sleep(_POLL_SECONDS)
 
+    @property
+    def deciding(self) -> GroupCommit[_Waiting, Decided]:
+        """The batches of decisions."""
+        return self._deciding
+
     async def drain(self) -> None:
         """Returns when no decision is under way."""
         await self._deciding.drain()
