@@ -4,7 +4,7 @@ Inside a batch each decision sees the effect of those before it: with one unit o
 passes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -67,6 +67,7 @@ class Draft:
     waits: Turn = NO_WAIT
     repeats: "Draft | KeyBinding | None" = None
     turned_away: ReasonCode | None = None
+    retry_after_seconds: float | None = None
     claims_signature: bool = False
     log_id: int = 0
     decision_id: str = ""
@@ -104,29 +105,43 @@ class BatchDecider:
         self._random = random_bytes
         self._senders_available = senders_available
 
-    async def __call__(self, commands: Sequence[SubmitCommand]) -> BatchResult:
-        """Decides and commits. Turns that were reserved are given back if the transaction fails."""
+    async def __call__(
+        self, commands: Sequence[SubmitCommand], admitting: Awaitable[Sequence[float]] | None = None
+    ) -> BatchResult:
+        """Decides and commits. Turns that were reserved are given back if the transaction fails.
+
+        `admitting` tells for each request how many seconds it must wait to be admitted at all; whoever must wait is
+        turned away.
+        """
         reserved: list[TurnRequest] = []
         try:
             writing = not all(command.validate_only for command in commands)
             async with self._ledger.begin(writing=writing) as transaction:
-                result = await self._decide(transaction, commands, reserved)
+                result = await self._decide(transaction, commands, reserved, admitting)
             return result
         except BaseException:
             await self._counters.give_back_turns(reserved)
             raise
 
     async def _decide(
-        self, transaction: DecisionTransaction, commands: Sequence[SubmitCommand], reserved: list[TurnRequest]
+        self,
+        transaction: DecisionTransaction,
+        commands: Sequence[SubmitCommand],
+        reserved: list[TurnRequest],
+        admitting: Awaitable[Sequence[float]] | None,
     ) -> BatchResult:
         known = await identify(transaction, commands)
+        waits = await admitting if admitting is not None else [0.0] * len(commands)
         now = transaction.now
         batch = [prepare(command, transaction.snapshot, now) for command in commands]
         found = await gather(transaction, batch, known)
         offset = (self._clock() - now).total_seconds()
         drafts: list[Draft] = []
-        for item in batch:
-            draft = self._first_pass(item, found, transaction, drafts, offset)
+        for item, wait in zip(batch, waits, strict=True):
+            if wait > 0:
+                draft = Draft(item, turned_away=ReasonCode.WEBHOOK_RATE_LIMITED, retry_after_seconds=wait)
+            else:
+                draft = self._first_pass(item, found, transaction, drafts, offset)
             drafts.append(draft)
         await self._take_turns(drafts, found, now, reserved)
         writes = DecisionWrites()
@@ -443,7 +458,7 @@ _EXPLANATIONS = {
 
 
 def _turned_away(draft: Draft, reason: ReasonCode, now: datetime) -> Decided:
-    return turned_away(reason, draft.item.intent.event_type, now, None)
+    return turned_away(reason, draft.item.intent.event_type, now, draft.retry_after_seconds)
 
 
 def turned_away(

@@ -13,6 +13,7 @@ from policycore.ports import Admission, Counters
 from policycore.reasons import ReasonCode
 from policycore.usecases.command import Decided, SubmitCommand
 from policycore.usecases.decide_batch import BatchDecider, turned_away
+from policycore.usecases.full_windows import FullWindows
 from policycore.usecases.group_commit import GroupCommit
 
 ANSWER_WITHIN_SECONDS = 4.0
@@ -64,6 +65,7 @@ class Submitter:
         self._counters = counters
         self._outbound = outbound
         self._clock = clock
+        self._full = FullWindows()
         self._deciding: GroupCommit[_Waiting, Decided] = GroupCommit(
             self._decide, max_batch=96, max_waiting=max_waiting
         )
@@ -82,6 +84,10 @@ class Submitter:
         admission = None
         if requests_per_minute is not None and not command.validate_only:
             admission = Admission(command.intent.integration_id or "", requests_per_minute)
+            wait = self._full.wait_seconds(admission, self._clock())
+            if wait > 0:
+                event_type = command.intent.event_type
+                return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), wait)
         decided = await self._deciding.do(_Waiting(command, admission))
         if decided.message is None or decided.message.state not in _UNSETTLED:
             return decided
@@ -115,33 +121,32 @@ class Submitter:
         return ReasonCode.ALLOWED, 0.0
 
     async def _decide(self, waiting: Sequence[_Waiting]) -> Sequence[Decided]:
-        """Admits a batch in one trip, and decides what is admitted."""
-        await self._count(waiting)
-        admitted = [each.command for each in waiting if not each.wait_seconds]
-        decided = iter(await self._decide_admitted(admitted) if admitted else ())
-        return [self._too_many(each) if each.wait_seconds else next(decided) for each in waiting]
+        """Admits a batch in one trip, while its first facts are read, and decides what is admitted."""
+        commands = [each.command for each in waiting]
+        counting = asyncio.create_task(self._count(waiting))
+        try:
+            result = await self._decider(commands, counting)
+        finally:
+            # What was counted must not be counted again if the batch is done again.
+            await counting
+        for message in result.messages.values():
+            self._outbound.send(message)
+        return result.answers
 
-    async def _count(self, waiting: Sequence[_Waiting]) -> None:
+    async def _count(self, waiting: Sequence[_Waiting]) -> list[float]:
+        """How long each must wait to be admitted, in seconds; most need not."""
         uncounted = [
             (each, each.admission)
             for each in waiting
             if each.admission is not None and each.wait_seconds is None
         ]
-        if not uncounted:
-            return
-        waits = await self._counters.admit([admission for _, admission in uncounted])
-        for (each, _), wait in zip(uncounted, waits, strict=True):
-            each.wait_seconds = wait
-
-    def _too_many(self, waiting: _Waiting) -> Decided:
-        event_type = waiting.command.intent.event_type
-        return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), waiting.wait_seconds)
-
-    async def _decide_admitted(self, commands: Sequence[SubmitCommand]) -> Sequence[Decided]:
-        result = await self._decider(commands)
-        for message in result.messages.values():
-            self._outbound.send(message)
-        return result.answers
+        if uncounted:
+            waits = await self._counters.admit([admission for _, admission in uncounted])
+            for (each, admission), wait in zip(uncounted, waits, strict=True):
+                each.wait_seconds = wait
+                if wait > 0:
+                    self._full.note(admission, wait, self._clock())
+        return [each.wait_seconds or 0.0 for each in waiting]
 
     async def _await_outcome(self, message: MessageView, seconds: float) -> MessageView:
         """The message once it is settled, or as it is when time is up."""
