@@ -68,7 +68,7 @@ async def _join(
 ) -> None:
     survivor, *others = _known(found, account, ref)
     for other in others:
-        await join_persons(connection, survivor, other)
+        await join_persons(connection, survivor, other, now)
         for identity, person_id in list(found.items()):
             if person_id == other:
                 found[identity] = survivor
@@ -89,7 +89,7 @@ async def link_persons(
         found = await _find_and_lock(connection, pairs)
     survivor, *others = list(dict.fromkeys(found[pair] for pair in pairs if pair in found)) or [""]
     for other in others:
-        await join_persons(connection, survivor, other)
+        await join_persons(connection, survivor, other, now)
     for _, kind, value in pairs:
         if (account, kind, value) not in found:
             await add_identity(connection, account, kind, value, survivor, now)

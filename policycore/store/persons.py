@@ -150,9 +150,9 @@ async def lock_person(connection: AsyncConnection, person_id: str) -> str:
     return person_id
 
 
-async def join_persons(connection: AsyncConnection, survivor: str, other: str) -> None:
+async def join_persons(connection: AsyncConnection, survivor: str, other: str, now: datetime) -> None:
     """Makes `other` and `survivor`, both locked, one: windows take the later time, suppressions their union, the
-    rest moves over.
+    rest moves over. The policy log keeps who was meant then.
     """
     await _join_windows(connection, survivor, other)
     for table in (identities, windows, suppressions, messages, conversation_bindings):
@@ -165,7 +165,8 @@ async def join_persons(connection: AsyncConnection, survivor: str, other: str) -
     moved = await connection.execute(update(pauses).where(*paused).values(scope_id=survivor))
     if moved.rowcount:
         await bump_version(connection)
-    await connection.execute(update(persons).where(persons.c.id == other).values(merged_into=survivor))
+    joined = {"merged_into": survivor, "merged_at": now}
+    await connection.execute(update(persons).where(persons.c.id == other).values(joined))
 
 
 async def _join_windows(connection: AsyncConnection, survivor: str, other: str) -> None:

@@ -22,6 +22,8 @@ from sqlalchemy import (
     true,
 )
 
+from policycore.store.invariant_tables import invariant_progress as invariant_progress
+from policycore.store.invariant_tables import invariant_violations as invariant_violations
 from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.types import Instant
@@ -192,6 +194,7 @@ rules = Table(
 # --- persons
 # -------------------------------------------------------------------------------------------------------
 
+_JOINED = text("merged_into IS NOT NULL")
 persons = Table(
     "persons",
     metadata,
@@ -200,7 +203,9 @@ persons = Table(
     Column("display_name", String(200), nullable=False, server_default=""),
     Column("language", String(8), nullable=False, server_default=""),
     Column("merged_into", String(64)),
+    Column("merged_at", Instant),
     Column("created_at", Instant, nullable=False),
+    Index("ix_persons_merged_into", "merged_into", sqlite_where=_JOINED, postgresql_where=_JOINED),
 )
 """Someone on WhatsApp, as one account knows them. A merged person's row stays and points to the survivor."""
 

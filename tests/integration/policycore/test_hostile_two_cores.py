@@ -242,7 +242,7 @@ async def test_a_reply_that_races_a_join_is_not_told_that_nobody_wrote(pair: Pai
         reply = asyncio.create_task(one.reply(phone_text=phone, timeout=2.0))
         await asyncio.sleep(0.3)
         assert not reply.done()
-        await persons_store.join_persons(connection, person["lid"], person["phone"])
+        await persons_store.join_persons(connection, person["lid"], person["phone"], two.clock())
     assert (await reply).decision.reason is ReasonCode.ALLOWED
 
 
