@@ -34,3 +34,25 @@ class Metrics:
         self.senders_available = Gauge(
             "hubgate_sender_available", "1 if a sender takes work now, else 0.", registry=self.registry
         )
+        self.invariants_checked = Counter(
+            "hubgate_invariant_checked_total",
+            "What this process held against an invariant.",
+            ("invariant",),
+            registry=self.registry,
+        )
+        self.invariants_violated = Counter(
+            "hubgate_invariant_violations_total",
+            "New violations of an invariant that this process found.",
+            ("invariant",),
+            registry=self.registry,
+        )
+        self.invariants_ran = Gauge(
+            "hubgate_invariants_last_run_timestamp_seconds",
+            "When this process last ran the invariants, in seconds since 1970.",
+            registry=self.registry,
+        )
+        self.invariants_behind = Gauge(
+            "hubgate_invariants_behind_seconds",
+            "How far behind the present the invariants were after this process's last run.",
+            registry=self.registry,
+        )

@@ -11,6 +11,7 @@ from policycore.store.tables import (
     cool_downs,
     idempotency_keys,
     inbox,
+    invariant_violations,
     message_events,
     messages,
     refusals,
@@ -27,6 +28,8 @@ UNMATCHED_LIFE = timedelta(days=1)
 EVENTS_LIFE = timedelta(days=30)
 REFUSALS_LIFE = timedelta(days=90)
 """How long the security log is kept."""
+VIOLATIONS_LIFE = timedelta(days=90)
+"""How long a broken invariant is kept after it was last seen."""
 _AT_ONCE = 200
 
 
@@ -89,6 +92,7 @@ async def sweep(connection: AsyncConnection, now: datetime) -> int:
         delete(unmatched_receipts).where(unmatched_receipts.c.received_at <= now - UNMATCHED_LIFE),
         delete(cool_downs).where(cool_downs.c.until <= now),
         delete(refusals).where(refusals.c.minute <= now - REFUSALS_LIFE),
+        delete(invariant_violations).where(invariant_violations.c.seen_at <= now - VIOLATIONS_LIFE),
         delete(message_events).where(
             message_events.c.occurred_at <= now - EVENTS_LIFE,
             # The newest row stays, for SQLite's numbers follow the highest: none may be given out twice.
