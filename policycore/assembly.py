@@ -19,6 +19,7 @@ from policycore.dispatch.outbox import OutboxWorker
 from policycore.dispatch.permits import PermitSigner
 from policycore.dispatch.senders import SenderPool
 from policycore.ids import RandomBytes, new_id
+from policycore.invariants.watch import InvariantWatch
 from policycore.metrics import Metrics
 from policycore.optout.match import Match, match
 from policycore.optout.words import load as load_words
@@ -36,6 +37,7 @@ from policycore.store.config_cache import ConfigCache
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
 from policycore.store.events import SqlEventLedger
+from policycore.store.invariant_store import SqlInvariantStore
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.outbox import SqlOutbox
 from policycore.store.policy_reads import SqlPolicyReads
@@ -64,6 +66,7 @@ class PolicyCore:
     ways: "_Ways"
     server: PolicyServer
     identities: IdentityInterceptor
+    invariants: InvariantWatch
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -158,7 +161,14 @@ async def assemble(around: Surroundings) -> PolicyCore:
         sealing=sealing,
         probe=ways.senders,
         guards=ways.guards,
-        system=CoreWatch(database, ways.counters, ways.links, config.current, clock),
+        system=CoreWatch(
+            database,
+            ways.counters,
+            ways.links,
+            config.current,
+            clock,
+            settings.invariants_every_seconds,
+        ),
         wake_outbox=outbox.wake,
         random_bytes=around.random_bytes,
         plain_http=settings.development,
@@ -170,7 +180,8 @@ async def assemble(around: Surroundings) -> PolicyCore:
         [identities],
         with_reflection=settings.development,
     )
-    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server, identities)
+    invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
+    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server, identities, invariants)
 
 
 def _ways(around: Surroundings, config: ConfigCache) -> _Ways:

@@ -49,9 +49,13 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
         log.info("serving", address=address)
         if ready is not None:
             ready(address)
-        keeper = asyncio.create_task(_keep_house(core))
+        keepers = [
+            asyncio.create_task(_keep_house(core)),
+            asyncio.create_task(core.invariants.run_every(settings.invariants_every_seconds)),
+        ]
         await stop.wait()
-        keeper.cancel()
+        for keeper in keepers:
+            keeper.cancel()
         log.info("stopping")
         await core.server.say(serving=False)
         await core.drain(DRAIN_SECONDS)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 _KEY_BYTES = 32
 _TOKEN_CHARACTERS = 20
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 10, 86_400
 
 
 class SettingsError(ValueError):
@@ -45,6 +46,7 @@ class Settings:
     metrics_listen: str | None
     environment: str
     log_level: str
+    invariants_every_seconds: int
 
     @property
     def development(self) -> bool:
@@ -76,6 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         metrics_listen=_optional_address(environ, "HUBGATE_POLICYCORE_METRICS_LISTEN"),
         environment=environment,
         log_level=_choice(environ, "HUBGATE_LOG_LEVEL", "info", _LOG_LEVELS),
+        invariants_every_seconds=_interval(environ, "HUBGATE_INVARIANTS_EVERY_SECONDS", "300"),
     )
 
 
@@ -206,6 +209,18 @@ def _choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[
     if value not in allowed:
         raise SettingsError(f"{name} must be one of {', '.join(allowed)}, and is {value[:40]!r}.")
     return value
+
+
+def _interval(environ: Mapping[str, str], name: str, default: str) -> int:
+    """Seconds between two runs; 0 is never."""
+    written = _text(environ, name, default)
+    seconds = int(written) if written.isascii() and written.isdigit() and len(written) < 9 else -1
+    if seconds != 0 and not _SHORTEST_INTERVAL <= seconds <= _LONGEST_INTERVAL:
+        raise SettingsError(
+            f"{name} must be 0, or seconds from {_SHORTEST_INTERVAL} to {_LONGEST_INTERVAL}, "
+            f"and is {written[:20]!r}."
+        )
+    return seconds
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

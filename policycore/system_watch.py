@@ -1,7 +1,7 @@
 """How the parts of a policy core are, for `hubgate doctor` and administrators."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,8 +13,11 @@ from policycore.ports import Counters
 from policycore.registry.snapshot import Snapshot
 from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
+from policycore.store.invariant_store import SHOWN_FOR, Notices, read_notices
 
 VERSION = "0.1.0"
+_SILENT_AFTER = timedelta(hours=1)
+"""Invariants that have not run for so long, and for four of their intervals, do not run."""
 
 
 class CoreWatch:
@@ -27,19 +30,22 @@ class CoreWatch:
         links: Sequence[SenderLink],
         snapshot: Callable[[], Snapshot],
         clock: Callable[[], datetime],
+        invariants_every_seconds: int = 0,
     ) -> None:
         self._database = database
         self._counters = counters
         self._links = links
         self._snapshot = snapshot
         self._clock = clock
+        self._invariants_every = timedelta(seconds=invariants_every_seconds)
 
     async def look(self) -> SystemState:
-        """Looks at database, clock, counters, senders and instances. A broken part is told, not raised."""
+        """Looks at database, clock, invariants, counters, senders and instances. A broken part is told, not raised."""
         database, revision, database_time = await self._database_state()
         parts = [database]
         if database.healthy:
             parts.append(self._clock_state(database_time))
+            parts.append(await self._invariants_state(database_time))
         parts.append(await self._counters_state())
         parts.extend(_sender_state(link) for link in self._links)
         parts.extend(self._instance_states())
@@ -61,6 +67,23 @@ class CoreWatch:
         trusted = offset <= Rules().max_clock_offset.total_seconds()
         return ComponentState("clock", trusted, f"It is {offset:.1f} s from the database's.")
 
+    async def _invariants_state(self, now: datetime) -> ComponentState:
+        try:
+            async with self._database.reading() as connection:
+                notices = await read_notices(connection, now)
+        except (PolicyCoreError, SQLAlchemyError) as error:
+            return ComponentState("invariants", False, f"They cannot be read: {type(error).__name__}.")
+        if notices.broken:
+            return ComponentState("invariants", False, _broken(notices))
+        if not self._invariants_every:
+            return ComponentState("invariants", True, "They are switched off.")
+        if notices.ran_at is None or notices.messages_until is None:
+            return ComponentState("invariants", True, "They have not run yet.")
+        if now - notices.ran_at > max(_SILENT_AFTER, 4 * self._invariants_every):
+            return ComponentState("invariants", False, f"They last ran at {_minute(notices.ran_at)}.")
+        words = f"Nothing is broken; messages were looked at up to {_minute(notices.messages_until)}."
+        return ComponentState("invariants", True, words)
+
     async def _counters_state(self) -> ComponentState:
         healthy = await self._counters.healthy()
         words = "They answer." if healthy else "Redis does not answer; this process counts by itself."
@@ -72,6 +95,15 @@ class CoreWatch:
             ComponentState(f"instance {each.name}", each.state == "open", f"Its state is {each.state}.")
             for each in instances
         ]
+
+
+def _broken(notices: Notices) -> str:
+    parts = [f"{name} {count} (newest: {subject})" for name, (count, subject) in notices.broken.items()]
+    return f"Broken in the last {SHOWN_FOR.days} days: {', '.join(parts)}. See docs/invariants.md."
+
+
+def _minute(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _sender_state(link: SenderLink) -> ComponentState:
