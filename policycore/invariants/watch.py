@@ -31,13 +31,13 @@ GRACE = timedelta(minutes=10)
 is given up, and the time that a sweep takes.
 """
 
-PART_SECONDS = 5.0
+PART_SECONDS = 15.0
 """How long messages, decisions and quotas are each looked at in one run."""
 
-ROWS = 500
+ROWS = 200
 """Rows of one slice: few enough that judging them holds up nobody."""
 
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.01
 _FIRST_STEP, _LONGEST_STEP = timedelta(seconds=10), timedelta(hours=1)
 _ACCOUNTS = 20
 _COUNTED_MESSAGES = 200_000

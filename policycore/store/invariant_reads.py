@@ -128,10 +128,10 @@ async def read_decisions(
     )
     found = []
     for row in rows:
-        if row.decided_at > until:
-            break
-        after = row.decision_log_id
         decision = _decision(row)
+        if decision.decided_at > until:
+            break
+        after = decision.log_id
         if decision.sends or decision.message_id is not None:
             found.append(AnsweredDecision(decision, row.message_log_id))
     return found, after
@@ -192,34 +192,26 @@ async def _read_usages(
     return [Usage(row.id, period, row.used, row.held) for row in rows if row.held is not None]
 
 
-def _outbound(row: Any) -> Outbound:
+def _outbound(row: Sequence[Any]) -> Outbound:
+    """Of the columns of `_MESSAGE` and `_DECISION`; by place, for by name costs twice as much."""
+    message_id, account_id, instance_id, integration_id, person_id, state, *others = row
+    decision = others[6:]
     return Outbound(
-        message_id=row.id,
-        account_id=row.account_id,
-        instance_id=row.instance_id,
-        integration_id=row.integration_id,
-        person_id=row.person_id,
-        state=MessageState(row.state),
-        error_code=row.error_code,
-        log_id=row.log_id,
-        created_at=row.created_at,
-        not_after=row.not_after,
-        handed_out_at=row.handed_out_at,
-        confirms_opt_out=row.confirms_opt_out,
-        decision=None if row.decision_id is None else _decision(row),
+        message_id,
+        account_id,
+        instance_id,
+        integration_id,
+        person_id,
+        MessageState(state),
+        *others[:6],
+        None if decision[0] is None else _decision(decision),
     )
 
 
-def _decision(row: Any) -> LoggedDecision:
-    return LoggedDecision(
-        log_id=row.decision_log_id,
-        decision_id=row.decision_id,
-        decided_at=row.decided_at,
-        account_id=row.decision_account_id,
-        person_id=row.decision_person_id,
-        message_id=row.message_id,
-        sends=row.verdict == int(Verdict.ALLOW) and row.action == int(Action.SEND),
-    )
+def _decision(row: Sequence[Any]) -> LoggedDecision:
+    """Of the columns of `_DECISION`."""
+    *named, verdict, action = row[: len(_DECISION)]
+    return LoggedDecision(*named, sends=verdict == int(Verdict.ALLOW) and action == int(Action.SEND))
 
 
 async def _read_pauses(connection: AsyncConnection, first: datetime, last: datetime) -> list[PauseSpan]:
