@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 _KEY_BYTES = 32
 _TOKEN_CHARACTERS = 20
 _LOG_LEVELS = ("debug", "info", "warning", "error")
-_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 10, 86_400
+_LONGEST_INTERVAL = 86_400
 
 
 class SettingsError(ValueError):
@@ -215,10 +215,9 @@ def _interval(environ: Mapping[str, str], name: str, default: str) -> int:
     """Seconds between two runs; 0 is never."""
     written = _text(environ, name, default)
     seconds = int(written) if written.isascii() and written.isdigit() and len(written) < 9 else -1
-    if seconds != 0 and not _SHORTEST_INTERVAL <= seconds <= _LONGEST_INTERVAL:
+    if not 0 <= seconds <= _LONGEST_INTERVAL:
         raise SettingsError(
-            f"{name} must be 0, or seconds from {_SHORTEST_INTERVAL} to {_LONGEST_INTERVAL}, "
-            f"and is {written[:20]!r}."
+            f"{name} must be seconds from 1 to {_LONGEST_INTERVAL}, or 0 for never, and is {written[:20]!r}."
         )
     return seconds
 

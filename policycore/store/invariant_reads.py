@@ -127,13 +127,13 @@ async def read_decisions(
         .limit(limit)
     )
     found = []
-    for row in rows:
-        decision = _decision(row)
+    for *columns, message_log_id in rows:
+        decision = _decision(columns)
         if decision.decided_at > until:
             break
         after = decision.log_id
         if decision.sends or decision.message_id is not None:
-            found.append(AnsweredDecision(decision, row.message_log_id))
+            found.append(AnsweredDecision(decision, message_log_id))
     return found, after
 
 
@@ -194,8 +194,8 @@ async def _read_usages(
 
 def _outbound(row: Sequence[Any]) -> Outbound:
     """Of the columns of `_MESSAGE` and `_DECISION`; by place, for by name costs twice as much."""
-    message_id, account_id, instance_id, integration_id, person_id, state, *others = row
-    decision = others[6:]
+    message_id, account_id, instance_id, integration_id, person_id, state, error_code, log_id, *others = row
+    created_at, not_after, handed_out_at, confirms_opt_out, *decision = others
     return Outbound(
         message_id,
         account_id,
@@ -203,15 +203,21 @@ def _outbound(row: Sequence[Any]) -> Outbound:
         integration_id,
         person_id,
         MessageState(state),
-        *others[:6],
+        error_code,
+        log_id,
+        created_at,
+        not_after,
+        handed_out_at,
+        confirms_opt_out,
         None if decision[0] is None else _decision(decision),
     )
 
 
 def _decision(row: Sequence[Any]) -> LoggedDecision:
     """Of the columns of `_DECISION`."""
-    *named, verdict, action = row[: len(_DECISION)]
-    return LoggedDecision(*named, sends=verdict == int(Verdict.ALLOW) and action == int(Action.SEND))
+    log_id, decision_id, decided_at, account_id, person_id, message_id, verdict, action = row
+    sends = verdict == int(Verdict.ALLOW) and action == int(Action.SEND)
+    return LoggedDecision(log_id, decision_id, decided_at, account_id, person_id, message_id, sends)
 
 
 async def _read_pauses(connection: AsyncConnection, first: datetime, last: datetime) -> list[PauseSpan]:

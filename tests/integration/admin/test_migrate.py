@@ -1,17 +1,20 @@
 """The migrated schema is the one the tables describe, on both databases."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from policycore.store import migrate
-from policycore.store.tables import accounts
+from policycore.store.tables import accounts, persons
 
 metadata = accounts.metadata
 
@@ -90,3 +93,31 @@ async def test_a_failed_migration_leaves_nothing_behind(empty_database: str) -> 
         with pytest.raises(Exception, match="audit_entries"):
             await connection.execute(text("SELECT 1 FROM audit_entries"))
     await engine.dispose()
+
+
+def _upgrade_to_0002(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0002")
+
+
+async def test_who_was_joined_before_joins_were_dated_was_joined_by_now(empty_database: str) -> None:
+    if empty_database.startswith("sqlite"):
+        Path(str(make_url(empty_database).database)).parent.mkdir(parents=True)
+    engine = create_async_engine(empty_database)
+    people = "INSERT INTO persons (id, account_id, merged_into, created_at) VALUES"
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to_0002)
+        await connection.execute(
+            text(f"{people} ('per_1', 'acc_1', 'per_2', 1), ('per_2', 'acc_1', NULL, 1)")
+        )
+    before = datetime.now(UTC)
+    assert await migrate.upgrade(empty_database) == migrate.newest()
+    async with engine.connect() as connection:
+        rows = (await connection.execute(select(persons.c.id, persons.c.merged_at))).all()
+    await engine.dispose()
+    joined = {row.id: row.merged_at for row in rows}
+    assert joined["per_2"] is None
+    assert joined["per_1"] is not None
+    assert before <= joined["per_1"] <= datetime.now(UTC)

@@ -99,13 +99,13 @@ def test_the_representation_shows_no_secret() -> None:
     assert repr(bytes(range(32))) not in shown
 
 
-@pytest.mark.parametrize(("written", "expected"), [("", 300), ("0", 0), ("10", 10), ("86400", 86_400)])
+@pytest.mark.parametrize(("written", "expected"), [("", 300), ("0", 0), ("1", 1), ("86400", 86_400)])
 def test_how_often_invariants_run(written: str, expected: int) -> None:
     settings = read_settings(_environ(HUBGATE_INVARIANTS_EVERY_SECONDS=written))
     assert settings.invariants_every_seconds == expected
 
 
-@pytest.mark.parametrize("written", ["9", "86401", "-1", "5m", "1e3", "٣٠٠", "9" * 400])
+@pytest.mark.parametrize("written", ["0.5", "86401", "-1", "5m", "1e3", "٣٠٠", "9" * 400])
 def test_how_often_invariants_cannot_run(written: str) -> None:
     with pytest.raises(SettingsError, match="HUBGATE_INVARIANTS_EVERY_SECONDS"):
         read_settings(_environ(HUBGATE_INVARIANTS_EVERY_SECONDS=written))
