@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from policycore.registry.rows import PersonKey
 from policycore.registry.suppressions import Suppressions
 from policycore.store import persons as persons_store
 from policycore.store import tables
+from policycore.store.decisions import SqlDecisionTransaction
 from policycore.store.engine import open_database
 from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
@@ -149,24 +150,48 @@ async def test_one_signature_on_two_cores_is_accepted_once(pair: Pair) -> None:
 # --- quota --------------------------------------------------------------------------------------------------
 
 
-async def test_the_last_units_of_quota_are_given_out_once(pair: Pair) -> None:
+@pytest.mark.parametrize("limit", [7, 60], ids=["locked from the first", "locked near the end"])
+async def test_the_last_units_of_quota_are_given_out_once(pair: Pair, limit: int) -> None:
     one, _two = pair
-    limits = {"plan": 4, "daily_limit": 7, "monthly_limit": 50}
+    limits = {"plan": 4, "daily_limit": limit, "monthly_limit": 500}
     await one.change(update(tables.accounts).values(**limits))
     phones = [f"+96650000001{digit}" for digit in range(6)]
     for number, phone in enumerate(phones):
         await one.inbound("Hello", phone=phone, event_key=f"in-{number}")
     answers = await asyncio.gather(
-        *(pair[n % 2].reply(phone_text=phones[n % 6], text=f"{n}", timeout=2.0) for n in range(40))
+        *(pair[n % 2].reply(phone_text=phones[n % 6], text=f"{n}", timeout=5.0) for n in range(limit + 33))
     )
     allowed = [answer for answer in answers if answer.decision.action is Action.SEND]
-    assert len(allowed) == 7
+    assert len(allowed) == limit
     assert all(
         answer.decision.reason is ReasonCode.DAILY_QUOTA_SPENT
         for answer in answers
         if answer.decision.action is not Action.SEND
     )
     assert await counted_quota(one) == await holding_quota(one)
+
+
+async def test_a_count_that_moves_between_reading_and_writing_lets_nothing_past_its_limit(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
+    await one.change(update(tables.accounts).values(plan=4, daily_limit=100, monthly_limit=500))
+    await one.inbound("Hello")
+    assert (await one.reply("The first one.", timeout=2.0)).decision.action is Action.SEND
+    number, moves = SqlDecisionTransaction.next_log_ids, iter([100])
+
+    async def after_another_gateway(transaction: SqlDecisionTransaction, count: int) -> Sequence[int]:
+        for used in moves:
+            # Between this decision's facts and its write, another gateway uses up the day.
+            daily = tables.quota_usage.c.period.like("%-%-%")
+            await two.change(update(tables.quota_usage).where(daily).values(used=used))
+        return await number(transaction, count)
+
+    monkeypatch.setattr(SqlDecisionTransaction, "next_log_ids", after_another_gateway)
+    answer = await one.reply("One too many.", timeout=2.0)
+    assert answer.decision.reason is ReasonCode.DAILY_QUOTA_SPENT
+    assert len(one.senders.sent) == 1
+    assert sorted((await counted_quota(one)).values()) == [1, 100]
 
 
 # --- persons that turn out to be one ------------------------------------------------------------------------
