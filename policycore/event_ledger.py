@@ -123,6 +123,9 @@ class EventTransaction(Protocol):
         kept a day.
         """
 
+    async def match_receipts(self) -> list[MessageView]:
+        """Applies receipts that were kept for messages which are known by now; returns the messages that changed."""
+
     async def settle(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
         """Records outcomes; gives back what refused messages held; returns the messages as they are then."""
 

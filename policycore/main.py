@@ -78,6 +78,7 @@ async def _keep_house(core: PolicyCore) -> None:
             taken_up = await core.dispatcher.sweep()
             if taken_up:
                 log.info("sweep.taken_up", messages=taken_up)
+            await core.dispatcher.match_receipts()
             await core.note_token_uses()
             if rounds % CLEAN_EVERY == 0:
                 await core.dispatcher.clean()

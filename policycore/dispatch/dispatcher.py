@@ -306,6 +306,18 @@ class Dispatcher:
             await self._take_up(each)
         return len(stranded)
 
+    async def match_receipts(self) -> int:
+        """Applies receipts that were quicker than their messages; returns how many messages changed."""
+        async with self._ledger.begin() as transaction:
+            changed = await transaction.match_receipts()
+            writes = EventWrites()
+            for view in changed:
+                self._tell(view, transaction.snapshot, writes)
+            await transaction.write(writes)
+        if writes.deliveries:
+            self._deliveries_waiting()
+        return len(changed)
+
     async def clean(self) -> int:
         """Removes rows that have expired; returns how many."""
         return await self._ledger.sweep()

@@ -91,6 +91,11 @@ class SqlEventTransaction:
     async def apply_receipts(self, receipts: Sequence[tuple[str, Receipt]]) -> list[MessageView]:
         return await receipt_store.apply_receipts(self.connection, receipts, self.now)
 
+    async def match_receipts(self) -> list[MessageView]:
+        pairs = await receipt_store.find_matched(self.connection)
+        early = await receipt_store.take_early_receipts(self.connection, pairs)
+        return await receipt_store.apply_receipts(self.connection, early, self.now) if early else []
+
     async def settle(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
         return await settlement_store.settle(self.connection, settlements, self.now)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.inbound import Receipt, ReceiptKind
@@ -176,6 +176,24 @@ def _early_of(dialect: str) -> ColumnElement[bool]:
 @cache
 def _early(dialect: str) -> Select[Any]:
     return select(unmatched_receipts).where(_early_of(dialect)).order_by(unmatched_receipts.c.kind)
+
+
+_MOST_MATCHED = 200
+
+
+async def find_matched(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """(instance id, external id) pairs of receipts that came too early and whose messages are known by now, the oldest
+    first. A receipt that came in the very moment in which its message was accepted saw no message, and was not seen.
+    """
+    early = unmatched_receipts
+    same = and_(messages.c.instance_id == early.c.instance_id, messages.c.external_id == early.c.external_id)
+    query = (
+        select(early.c.instance_id, early.c.external_id)
+        .where(exists().where(same, messages.c.outbound))
+        .order_by(early.c.received_at)
+        .limit(_MOST_MATCHED)
+    )
+    return [(row[0], row[1]) for row in await connection.execute(query)]
 
 
 async def take_early_receipts(

@@ -4,6 +4,8 @@ import asyncio
 import json
 from datetime import timedelta
 
+from sqlalchemy import insert
+
 from policycore.inbound import (
     ChatKind,
     IdentityLink,
@@ -184,6 +186,22 @@ async def test_a_receipt_that_comes_before_the_answer_is_not_lost(core: CorePart
     answer = await pending
     assert answer.message is not None and answer.message.state is MessageState.DELIVERED
     assert not await core.rows(tables.unmatched_receipts)
+
+
+async def test_a_receipt_that_crossed_its_answer_is_found_by_the_next_sweep(core: CoreParts) -> None:
+    await core.inbound("Hello")
+    answer = await core.reply()
+    assert answer.message is not None
+    crossing = {"instance_id": "ins_1", "kind": int(ReceiptKind.DELIVERED), "received_at": core.clock()}
+    for external_id in (answer.message.external_message_id, "of nobody"):
+        await core.change(insert(tables.unmatched_receipts).values(external_id=external_id, **crossing))
+    assert await core.dispatcher.match_receipts() == 1
+    view = await core.events.read_message(answer.message.message_id)
+    assert view is not None and view.state is MessageState.DELIVERED
+    assert [row.external_id for row in await core.rows(tables.unmatched_receipts)] == ["of nobody"]
+    told = [row.event_name for row in await core.rows(tables.message_events)]
+    assert told.count("message.status_updated") == 2
+    assert await core.dispatcher.match_receipts() == 0
 
 
 async def test_an_unknown_outcome_is_settled_by_the_receipt_that_echoes_our_id(core: CoreParts) -> None:
