@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import delete, event, insert, update
 from structlog.testing import capture_logs
 
@@ -30,6 +31,12 @@ from support.core_parts import CoreParts
 MINUTE = timedelta(minutes=1)
 LONG_AGO = 3 * OVERLAP
 PERSONS = 40
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger that is bound when it is first used: another test may have had the module's own bound for good."""
+    monkeypatch.setattr("policycore.invariants.watch._log", structlog.get_logger())
 
 
 def phone(number: int) -> str:
