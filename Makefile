@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+SEED ?= 1
+HISTORIES ?= 10000
 PACKAGES := edge policycore sender cli bench tests proto/plugins
 PIP_COMPILE = $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
@@ -30,6 +32,10 @@ test: install-dev ## run every test, on real servers; ARGS="-k window" passes on
 .PHONY: bench
 bench: install-dev ## measure accepted replies a second in both shapes; ARGS pass on
 	@exec $(BIN)/python -m bench $(ARGS)
+
+.PHONY: simulate
+simulate: install-dev ## run histories under a virtual clock; SEED=1, HISTORIES=10000, WORKERS=2
+	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m simulate --seed $(SEED) --histories $(HISTORIES) --processes $(WORKERS)
 
 .PHONY: check
 check: check-format check-lint check-types check-imports check-proto check-gen ## format, lint, types, import rules, contracts

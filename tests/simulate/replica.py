@@ -1,0 +1,110 @@
+"""Owns one policy core process of a history: the product's own parts, put together over the twins."""
+
+import asyncio
+from functools import lru_cache
+
+from policycore.after_commit import GUARDED_FOR, AfterCommit
+from policycore.checks import NamedCheck, build_checks
+from policycore.content.load import load_scorer
+from policycore.dispatch.dispatcher import Dispatcher
+from policycore.errors import PolicyCoreError
+from policycore.ids import RandomBytes
+from policycore.optout.match import Match, match
+from policycore.optout.words import WordLists
+from policycore.optout.words import load as load_words
+from policycore.optout.words import packaged_folder as word_folder
+from policycore.ports import Counters
+from policycore.registry.changes import ConfigChanges
+from policycore.usecases.decide_batch import BatchDecider
+from policycore.usecases.record_events import EventRecorder
+from policycore.usecases.submit import Submitter
+from simulate.configuration import KnownConfiguration
+from simulate.decision_twin import TwinDecisionLedger
+from simulate.event_twin import TwinEventLedger
+from simulate.senders import SenderPoolTwin, Speaker
+from simulate.store import Process, Store
+from simulate.virtual_time import Clock
+
+SWEEP_SECONDS = 5.0
+
+
+@lru_cache(maxsize=1)
+def _words() -> WordLists:
+    return load_words(word_folder())
+
+
+@lru_cache(maxsize=4_096)
+def match_opt_out(text: str, language: str) -> Match:
+    """The product's own ladder; its answers are kept, for histories say the same few things."""
+    return match(text, _words(), language_hint=language or None)
+
+
+class _LooksAtOnce(ConfigChanges):
+    """A change made in this process is seen by it at once."""
+
+    def __init__(self, known: KnownConfiguration) -> None:
+        super().__init__()
+        self._known = known
+
+    def notify(self) -> None:
+        self._known.look()
+
+
+class Replica:
+    """One policy core. After `process.kill()` nothing of it acts any more."""
+
+    def __init__(
+        self,
+        process: Process,
+        store: Store,
+        known: KnownConfiguration,
+        speaker: Speaker,
+        counters: Counters,
+        clock: Clock,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self.process = process
+        self.store = store
+        self.known = known
+        self.speaker = speaker
+        pool = SenderPoolTwin(speaker.senders, speaker)
+        decisions = TwinDecisionLedger(store, process, known)
+        events = TwinEventLedger(store, process, known)
+        changes = _LooksAtOnce(known)
+        self.dispatcher = Dispatcher(
+            events,
+            pool,
+            counters,
+            known.current,
+            clock,
+            random_bytes,
+            deliveries_waiting=_nothing,
+            states_changed=changes.notify,
+            opted_out=lambda person_id: speaker.opted_out(person_id, clock() + GUARDED_FOR),
+            database_now=store.clock,
+        )
+        after = AfterCommit(self.dispatcher, speaker, changes, _nothing, clock)
+        self.recorder = EventRecorder(events, match_opt_out, after, random_bytes)
+        self.dispatcher.record = self.recorder.record
+        decider = BatchDecider(decisions, counters, all_checks(), clock, random_bytes, pool.available)
+        self.submitter = Submitter(decider, decisions, events, counters, self.dispatcher, clock)
+
+    async def keep_house(self, something_open: asyncio.Event) -> None:
+        """Sweeps every 5 s, as long as there is anything to be swept."""
+        while self.process.alive:
+            await something_open.wait()
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.dispatcher.sweep()
+            except PolicyCoreError:
+                continue
+
+
+@lru_cache(maxsize=1)
+def all_checks() -> tuple[NamedCheck, ...]:
+    """The product's checks, built once."""
+    return build_checks(load_scorer())
+
+
+def _nothing() -> None:
+    """Deliveries to customers are not part of a history."""
