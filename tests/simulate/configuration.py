@@ -250,6 +250,11 @@ class KnownConfiguration:
             self._learned.append((asyncio.get_running_loop().time(), newest))
         return newest
 
+    def confirmed(self, version: int) -> Snapshot:
+        """What is known here if it has this version, else what is true now."""
+        known = self.current()
+        return known if known.version == version else self.look()
+
     def current(self) -> Snapshot:
         """The newest configuration known here."""
         return self.known_at(asyncio.get_running_loop().time())

@@ -24,25 +24,41 @@ from simulate.store import Process, Store, Transaction
 
 
 class Configuration(Protocol):
-    """What a transaction learns of the configuration when it begins."""
+    """One process's copy of the configuration."""
+
+    def current(self) -> Snapshot:
+        """What is known here."""
 
     def at(self, transaction: Transaction) -> Snapshot:
         """The configuration that is true now."""
+
+    def confirmed(self, version: int) -> Snapshot:
+        """What is known here if it has this version, else the configuration that is true now."""
 
 
 class TwinDecisionTransaction:
     """Implements `policycore.ledger.DecisionTransaction`."""
 
-    def __init__(self, transaction: Transaction, snapshot: Snapshot, *, writing: bool) -> None:
+    def __init__(self, transaction: Transaction, configuration: Configuration, *, writing: bool) -> None:
         self._tx = transaction
+        self._configuration = configuration
         self._writing = writing
         self.now = transaction.now
-        self.snapshot = snapshot
+        one_writer = transaction.store.serial
+        self.snapshot = configuration.at(transaction) if one_writer else configuration.current()
 
     async def identify(self, named: Named) -> Identified:
         tx = self._tx
         await tx.statement()
-        # Names are read as they are when the statement begins; the rows of persons are waited for after that.
+        # All is read as it is when the statement begins; the rows of persons are waited for after that.
+        version = tx.get("config", "version")
+        found = await self._identify(named)
+        self.snapshot = self._configuration.confirmed(version)
+        return found
+
+    async def _identify(self, named: Named) -> Identified:
+        tx = self._tx
+        tx.now = self.now = tx.store.clock()
         found = Identified()
         for scope_and_key in named.keys:
             bound = tx.get("keys", scope_and_key)
@@ -176,8 +192,7 @@ class TwinDecisionLedger:
     @asynccontextmanager
     async def _begin(self, writing: bool) -> AsyncIterator[DecisionTransaction]:
         async with self._store.begin(self._process) as transaction:
-            snapshot = self._configuration.at(transaction)
-            yield TwinDecisionTransaction(transaction, snapshot, writing=writing)
+            yield TwinDecisionTransaction(transaction, self._configuration, writing=writing)
 
     async def free(self, claims: Sequence[bytes], key: tuple[str, str] | None, log_id: int) -> None:
         async with self._store.begin(self._process) as tx:
