@@ -15,6 +15,7 @@ from policycore.dispatch.addresses import resolve_posting
 from policycore.dispatch.dispatcher import Dispatcher
 from policycore.dispatch.guards import GuardBroadcaster
 from policycore.dispatch.links import SenderLink
+from policycore.dispatch.opt_out_watch import OptOutWatch
 from policycore.dispatch.outbox import OutboxWorker
 from policycore.dispatch.permits import PermitSigner
 from policycore.dispatch.senders import SenderPool
@@ -64,6 +65,7 @@ class PolicyCore:
     dispatcher: Dispatcher
     outbox: OutboxWorker
     ways: "_Ways"
+    opt_outs: OptOutWatch
     server: PolicyServer
     identities: IdentityInterceptor
     invariants: InvariantWatch
@@ -73,6 +75,7 @@ class PolicyCore:
         if self.ways.redis is not None:
             await self.ways.redis.warm_up()
         await self.ways.guards.start()
+        self.opt_outs.start()
         self.config.subscribers.append(self.ways.guards.changed)
         await self.ways.senders.start()
         await self.outbox.start()
@@ -101,6 +104,7 @@ class PolicyCore:
         await self.server.stop(0)
         await self.outbox.stop(2.0)
         await self.ways.senders.close(0.5)
+        await self.opt_outs.stop()
         await self.ways.guards.close()
         for link in self.ways.links:
             await link.close()
@@ -181,7 +185,10 @@ async def assemble(around: Surroundings) -> PolicyCore:
         with_reflection=settings.development,
     )
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
-    return PolicyCore(database, config, use_cases, dispatcher, outbox, ways, server, identities, invariants)
+    opt_outs = OptOutWatch(SqlEventLedger(database, config.at), ways.guards, clock)
+    return PolicyCore(
+        database, config, use_cases, dispatcher, outbox, ways, opt_outs, server, identities, invariants
+    )
 
 
 def _ways(around: Surroundings, config: ConfigCache) -> _Ways:

@@ -169,6 +169,11 @@ class EventLedger(Protocol):
         and not settled.
         """
 
+    async def opted_out_under_way(self) -> set[str]:
+        """Persons who are suppressed for every purpose and to whom a message, other than the confirmation of it, waits
+        or is handed out.
+        """
+
     async def sweep(self) -> int:
         """Removes what has expired: keys, claims, inbox, unmatched receipts, old events. Returns how many
         rows.

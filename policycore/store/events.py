@@ -336,6 +336,10 @@ class SqlEventLedger:
             now = await self._database.now(connection)
             return await find_stranded(connection, now, overdue_seconds, lost_seconds)
 
+    async def opted_out_under_way(self) -> set[str]:
+        async with self._database.reading() as connection:
+            return await settlement_store.opted_out_under_way(connection)
+
     async def sweep(self) -> int:
         async with self._database.transaction() as connection:
             return await sweep(connection, await self._database.now(connection))

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Row, Select, bindparam, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.event_ledger import Settlement
@@ -153,3 +153,22 @@ async def opted_out_meanwhile(connection: AsyncConnection, message_ids: Sequence
         .where(messages.c.id.in_(sorted(message_ids)), messages.c.confirms_opt_out.is_(False), *holding)
     )
     return set(rows.scalars())
+
+
+async def opted_out_under_way(connection: AsyncConnection) -> set[str]:
+    """Persons suppressed for every purpose to whom a message, other than their confirmation, is under way."""
+    return set((await connection.execute(_OPTED_OUT_UNDER_WAY)).scalars())
+
+
+_OPTED_OUT_UNDER_WAY = (
+    select(messages.c.person_id)
+    .distinct()
+    .join(suppressions, suppressions.c.person_id == messages.c.person_id)
+    .where(
+        # As in the condition of the index of all open messages; as parameters, no plan would find it.
+        text("messages.state IN (1, 2)"),
+        messages.c.confirms_opt_out.is_(False),
+        suppressions.c.scope == "all",
+        suppressions.c.lifted_at.is_(None),
+    )
+)

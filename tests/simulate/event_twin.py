@@ -21,7 +21,7 @@ from simulate.configuration import InstanceRow, change_state, pause_instance
 from simulate.decision_twin import Configuration, insert_messages, next_log_ids
 from simulate.people import link_persons, resolve_persons
 from simulate.rows import MessageRow, SuppressionRow, WindowOf
-from simulate.settling import apply_receipts, hand_out, opted_out_meanwhile, settle
+from simulate.settling import apply_receipts, hand_out, opted_out_meanwhile, opted_out_under_way, settle
 from simulate.store import Process, Store, Transaction
 
 _LIFTED_BY_START = ("person", "whatsapp")
@@ -194,6 +194,10 @@ class TwinEventLedger:
                     message = replace(row.made, state=row.view.state, send_after=row.send_after)
                     found.append(StrandedMessage(message, handed_out=handed_out))
             return sorted(found, key=lambda each: each.message.created_at)
+
+    async def opted_out_under_way(self) -> set[str]:
+        async with self._store.begin(self._process) as tx:
+            return opted_out_under_way(tx.rows("messages"), tx.rows("suppressions"))
 
     async def sweep(self) -> int:
         """Removes receipts that nobody waits for any more; other rows outlive a history."""

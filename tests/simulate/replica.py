@@ -1,12 +1,14 @@
 """Owns one policy core process of a history: the product's own parts, put together over the twins."""
 
 import asyncio
+import contextlib
 from functools import lru_cache
 
 from policycore.after_commit import GUARDED_FOR, AfterCommit
 from policycore.checks import NamedCheck, build_checks
 from policycore.content.load import load_scorer
 from policycore.dispatch.dispatcher import Dispatcher
+from policycore.dispatch.opt_out_watch import LOOK_SECONDS, OptOutWatch
 from policycore.errors import PolicyCoreError
 from policycore.ids import RandomBytes
 from policycore.optout.match import Match, match
@@ -87,7 +89,18 @@ class Replica:
         self.recorder = EventRecorder(events, match_opt_out, after, random_bytes)
         self.dispatcher.record = self.recorder.record
         decider = BatchDecider(decisions, counters, all_checks(), clock, random_bytes, pool.available)
+        self._opt_outs = OptOutWatch(events, speaker, clock)
         self.submitter = Submitter(decider, decisions, events, counters, self.dispatcher, clock)
+
+    async def keep_looking(self, somebody_to_guard: asyncio.Event) -> None:
+        """Looks for opt-outs twice a second, as long as there is anything to be seen."""
+        while self.process.alive:
+            await somebody_to_guard.wait()
+            await asyncio.sleep(LOOK_SECONDS * self.store.random.random())
+            while self.process.alive and somebody_to_guard.is_set():
+                with contextlib.suppress(PolicyCoreError):
+                    await self._opt_outs.look()
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def keep_house(self, something_open: asyncio.Event) -> None:
         """Sweeps every 5 s, as long as there is anything to be swept."""

@@ -55,7 +55,9 @@ class Speaker:
     def opted_out(self, person_id: str, until: datetime) -> None:
         """Guards a person on every sender at once."""
         if self.process.alive:
-            self._opt_outs.setdefault(person_id, []).append((_now(), until))
+            said = self._opt_outs.setdefault(person_id, [])
+            known = said[-1][1] if said else None
+            said.append((_now(), until if known is None else max(known, until)))
 
     def opt_out_lifted(self, person_id: str) -> None:
         """Ends the guard of a person who came back."""

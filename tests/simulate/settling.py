@@ -1,6 +1,6 @@
 """Owns what outcomes and receipts do to messages in memory: forward and never back, and what is given back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from policycore.inbound import Receipt, ReceiptKind
 from policycore.ledger import MessageState, MessageView
 from policycore.ports import AttemptOutcome, Outcome
 from simulate.decision_twin import add_quota
-from simulate.rows import GAVE_BACK, SETTLEABLE, EarlyReceipt, MessageRow
+from simulate.rows import GAVE_BACK, OPEN, SETTLEABLE, EarlyReceipt, MessageRow, SuppressionRow
 from simulate.store import Transaction
 
 _STATE_OF_OUTCOME = {
@@ -114,6 +114,18 @@ def opted_out_meanwhile(tx: Transaction, message_ids: Sequence[str]) -> set[str]
         and not row.made.confirms_opt_out
         and row.view.person_id in blocked
     }
+
+
+def opted_out_under_way(messages: Iterable[MessageRow], suppressions: Iterable[SuppressionRow]) -> set[str]:
+    """Persons who are suppressed for every purpose and to whom a message is under way."""
+    blocked = {row.person_id for row in suppressions if row.scope == "all" and not row.lifted_at}
+    if not blocked:
+        return blocked
+    return {
+        row.view.person_id
+        for row in messages
+        if row.made is not None and row.view.state in OPEN and not row.made.confirms_opt_out
+    } & blocked
 
 
 async def apply_receipts(tx: Transaction, receipts: Sequence[tuple[str, Receipt]]) -> list[MessageView]:

@@ -18,6 +18,7 @@ from simulate.outside import Outside, Written
 from simulate.replica import Replica
 from simulate.rows import OPEN, MessageRow
 from simulate.senders import SenderTwin, Speaker
+from simulate.settling import opted_out_under_way
 from simulate.store import Change, Fate, Process, Store
 from simulate.virtual_time import Clock
 
@@ -77,6 +78,7 @@ class World:
         self.speakers: list[Speaker] = []
         self.senders = [self.make_sender() for _ in range(self.random.choice((1, 2)))]
         self.something_open = asyncio.Event()
+        self.somebody_to_guard = asyncio.Event()
         self.at_work: set[asyncio.Task[Any]] = set()
         self.failures: list[str] = []
         self._open: set[str] = set()
@@ -118,7 +120,9 @@ class World:
         return Fate.GOES_WELL
 
     def _committed(self, changes: Sequence[Change]) -> None:
+        concerned = False
         for change in changes:
+            concerned = concerned or change.table in ("messages", "suppressions")
             if change.table != "messages":
                 continue
             row: MessageRow = change.row
@@ -130,6 +134,12 @@ class World:
             self.something_open.set()
         else:
             self.something_open.clear()
+        if concerned:
+            under_way = [self.store.table("messages")[message_id] for message_id in self._open]
+            if opted_out_under_way(under_way, self.store.table("suppressions").values()):
+                self.somebody_to_guard.set()
+            else:
+                self.somebody_to_guard.clear()
         self.versions.note_commit()
 
     @property
@@ -154,6 +164,7 @@ class World:
         )
         self.replicas[place] = replica
         self.go(replica.keep_house(self.something_open), waited_for=False)
+        self.go(replica.keep_looking(self.somebody_to_guard), waited_for=False)
         process.died.add_done_callback(lambda _: self._died(place))
 
     def _died(self, place: int) -> None:
