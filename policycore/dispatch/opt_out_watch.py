@@ -15,8 +15,8 @@ from policycore.event_ledger import EventLedger
 from policycore.ports import SenderGuards
 
 LOOK_SECONDS = 0.5
-HELD_FOR = timedelta(seconds=5)
-"""How long one look guards a person: over a few looks that fail, and not long after somebody has come back."""
+HELD_FOR = timedelta(seconds=90)
+"""How long one look guards a person: as long as an attempt may last, on a sender whose clock is a minute ahead."""
 
 _log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from policycore.model import EventType, Intent, PauseFact, Source
 from policycore.registry.snapshot import PauseConfig
 from policycore.usecases.command import SubmitCommand
 from simulate.configuration import ACCOUNT, INSTANCES, INTEGRATION, add_pause, lift_pause
-from simulate.outside import Answer, Held, Request, Says, Written
+from simulate.outside import Answer, Held, Request, Says, Written, lid_of
 from simulate.replica import Replica
 from simulate.rows import PersonRow, SuppressionRow
 from simulate.store import Transaction
@@ -43,17 +43,24 @@ def write(world: World, says: Says, *, phone: str = "", instance_id: str = "") -
     provider_at = world.clock() - _age(world)
     direct = says is not Says.NOTHING or random.random() < 0.9
     key = f"in-{len(world.outside.written) + 1}"
-    written = Written(key, instance_id, phone, says, provider_at, opens=direct)
+    ref = _named(world, phone)
+    written = Written(key, instance_id, phone, says, provider_at, opens=direct, hidden=not ref.phone)
     world.outside.written.append(written)
     event = InboundEvent(
         event_key=key,
         report=Message(key, kind=1, text=random.choice(_TEXTS[says]), from_business=False),
-        person=PersonRef(phone),
+        person=ref,
         chat=ChatKind.DIRECT if direct else ChatKind.GROUP,
         provider_time=provider_at,
     )
     world.report(instance_id, (event,), (written,))
     return written
+
+
+def _named(world: World, phone: str) -> PersonRef:
+    """How a back end names a person: mostly by number, at times by linked id, and at times by both."""
+    [kind] = world.random.choices(("number", "hidden", "both"), (10, 2, 3) if world.hides else (1, 0, 0))
+    return PersonRef("" if kind == "hidden" else phone, "" if kind == "number" else lid_of(phone))
 
 
 def closes_in(world: World, written: Written) -> float:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from policycore.event_ledger import NewDelivery
 from policycore.ledger import NewDecision
-from simulate.outside import Outside, Says
+from simulate.outside import Outside, Says, Written, lid_of
 from simulate.rows import GAVE_BACK, MessageRow, SuppressionRow, WindowOf
 from simulate.store import Store
 
@@ -26,10 +26,17 @@ class Evidence:
     suppressions: list[SuppressionRow]
     quota: dict[tuple[str, str], int]
     person_of: dict[str, str]
+    hidden: dict[str, str]
+    joined: set[str]
     said: dict[tuple[str, str], Says]
     journal: Store
     _order: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    _theirs_at: dict[str, datetime] = field(default_factory=dict)
     _lifted_at: dict[str, datetime] = field(default_factory=dict)
+
+    def owner_of(self, written: Written) -> str | None:
+        """Whose message that is in the ledger."""
+        return self.hidden.get(lid_of(written.phone)) if written.hidden else self.person_of.get(written.phone)
 
     def words_of(self, person_id: str) -> list[MessageRow]:
         """What a person wrote, in the order in which it was recorded."""
@@ -43,7 +50,11 @@ class Evidence:
                 continue
             since = self._acknowledged(entry)
             if since is not None:
-                yield since, self._lifted_at.get(entry.suppression_id)
+                # An entry of somebody who turned out to be this person counts from then on.
+                yield (
+                    max(since, self._theirs_at[entry.suppression_id]),
+                    self._lifted_at.get(entry.suppression_id),
+                )
 
     def _acknowledged(self, entry: SuppressionRow) -> datetime | None:
         if entry.source == "administrator":
@@ -100,12 +111,18 @@ def read_evidence(store: Store, outside: Outside) -> Evidence:
         suppressions=list(store.table("suppressions").values()),
         quota=store.table("quota"),
         person_of={key[2]: person for key, person in store.table("identities").items() if key[1] == "phone"},
+        hidden={key[2]: person for key, person in store.table("identities").items() if key[1] == "lid"},
+        joined={row.merged_into for row in store.table("persons").values() if row.merged_into is not None},
         said={(each.instance_id, each.event_key): each.says for each in outside.written},
         journal=store,
     )
     for change in store.journal:
         if change.table == "messages":
             evidence._order.setdefault(change.key, (change.number, change.at))
+        if change.table == "suppressions" and change.row is not None:
+            final: SuppressionRow = store.table("suppressions")[change.key]
+            if change.row.person_id == final.person_id:
+                evidence._theirs_at.setdefault(change.key, change.at)
         if change.table == "suppressions" and change.row is not None and change.row.lifted_at is not None:
             evidence._lifted_at.setdefault(change.key, change.at)
     return evidence

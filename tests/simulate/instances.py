@@ -47,7 +47,14 @@ class Instances:
             await asyncio.sleep(random.random() * 25)
             return AttemptOutcome(Outcome.UNKNOWN, "timed_out")
         self._outside.taken.append(
-            Taken(self._clock(), message.instance_id, message.message_id, message.phone, message.text)
+            Taken(
+                self._clock(),
+                message.instance_id,
+                message.message_id,
+                message.phone,
+                message.lid,
+                message.text,
+            )
         )
         self._numbers += 1
         external_id = f"ext-{self._numbers}"

@@ -14,7 +14,7 @@ from policycore.ledger import MessageState, NewMessage
 from policycore.model import Action
 from simulate.configuration import ACCOUNT, COOL_DOWN_SECONDS, Company
 from simulate.evidence import Evidence, read_evidence
-from simulate.outside import Held, Outside, Says, Taken
+from simulate.outside import Held, Outside, Says, Taken, lid_of
 from simulate.rows import GAVE_BACK, OPEN
 from simulate.store import Store
 
@@ -95,9 +95,10 @@ def _one_request_one_message(seen: Evidence) -> Iterator[Violation]:
         row = seen.ours.get(taken.message_id)
         if row is None:
             yield Violation("G3", f"{taken.message_id} left and is not in the ledger")
-        elif (row.view.text, row.view.phone, row.view.instance_id) != (
+        elif (row.view.text, row.view.phone, row.view.lid, row.view.instance_id) != (
             taken.text,
             taken.phone,
+            taken.lid,
             taken.instance_id,
         ):
             yield Violation("G3", f"{taken.message_id} left with other words, or to somebody else")
@@ -130,7 +131,8 @@ def _never_outside_the_window(seen: Evidence, skew: timedelta) -> Iterator[Viola
             min(written.provider_at, written.reported_at)
             for written in seen.outside.written
             if written.opens
-            and (written.instance_id, written.phone) == (taken.instance_id, taken.phone)
+            and written.instance_id == taken.instance_id
+            and (written.phone == taken.phone or lid_of(written.phone) == taken.lid)
             and written.reported_at is not None
             and written.reported_at <= taken.at
         ]
@@ -145,7 +147,7 @@ def _never_outside_the_window(seen: Evidence, skew: timedelta) -> Iterator[Viola
             for written in seen.outside.written
             if written.opens
             and written.acknowledged_at is not None
-            and seen.person_of.get(written.phone) == window.person_id
+            and seen.owner_of(written) == window.person_id
             and written.instance_id == window.instance_id
         ]
         if recorded and window.last_inbound_at < max(recorded):
@@ -155,6 +157,9 @@ def _never_outside_the_window(seen: Evidence, skew: timedelta) -> Iterator[Viola
 def _suppressions_are_kept(seen: Evidence) -> Iterator[Violation]:
     """The ledger's entries say what the persons' own words say, read in the order in which they were recorded."""
     for phone, person_id in seen.person_of.items():
+        if person_id in seen.joined:
+            # Of two who turned out to be one, either's opt-out holds, whatever the other said later.
+            continue
         out = False
         for row in seen.words_of(person_id):
             says = seen.said[row.view.instance_id, row.view.external_message_id]

@@ -10,6 +10,11 @@ from enum import Enum
 from policycore.usecases.command import Decided
 
 
+def lid_of(phone: str) -> str:
+    """The linked id of the person with this number."""
+    return "9900" + phone[-3:]
+
+
 class Says(Enum):
     """What a person's message asks for."""
 
@@ -26,12 +31,15 @@ class Taken:
     instance_id: str
     message_id: str
     phone: str
+    lid: str
     text: str
 
 
 @dataclass(slots=True)
 class Written:
-    """A message that a person wrote, as its back end reports it. `opens` is False for groups and echoes."""
+    """A message that a person wrote, as its back end reports it. `opens` is False for groups; `hidden` is True where
+    the back end named the linked id only.
+    """
 
     event_key: str
     instance_id: str
@@ -39,6 +47,7 @@ class Written:
     says: Says
     provider_at: datetime
     opens: bool
+    hidden: bool = False
     reported_at: datetime | None = None
     acknowledged_at: datetime | None = None
 

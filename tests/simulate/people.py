@@ -8,6 +8,8 @@ from policycore.event_ledger import KnownPerson
 from policycore.inbound import PersonRef
 from policycore.ledger import WindowRow
 from policycore.model import SuppressionFact
+from policycore.registry.snapshot import PauseConfig
+from simulate.configuration import raise_version
 from simulate.rows import PersonRow
 from simulate.store import Transaction
 
@@ -65,7 +67,10 @@ async def _join(tx: Transaction, account_id: str, pairs: Sequence[tuple[str, str
     for other in others:
         await _move_over(tx, survivor, other)
     for pair in pairs:
-        await tx.put("identities", (account_id, *pair), survivor)
+        # Whoever was quicker to say whose this is keeps it: they are joined when both are named again.
+        await tx.lock([("identities", (account_id, *pair))])
+        if tx.get("identities", (account_id, *pair)) is None:
+            await tx.put("identities", (account_id, *pair), survivor)
     return str(survivor)
 
 
@@ -87,10 +92,34 @@ async def _move_over(tx: Transaction, survivor: str, other: str) -> None:
         if message.view.person_id == other:
             moved = replace(message, view=replace(message.view, person_id=survivor))
             await tx.put("messages", message.view.message_id, moved)
+    await _move_the_rest(tx, survivor, other)
     for identity, owner in tx.items("identities").items():
         if owner == other:
             await tx.put("identities", identity, survivor)
     await tx.put("persons", other, replace(tx.get("persons", other), merged_into=survivor))
+
+
+async def _move_the_rest(tx: Transaction, survivor: str, other: str) -> None:
+    for key, cool_down in tx.items("cool_downs").items():
+        if key[2] == other:
+            await tx.put("cool_downs", key, None)
+            held = tx.get("cool_downs", (*key[:2], survivor))
+            if held is None or held.until < cool_down.until:
+                await tx.put("cool_downs", (*key[:2], survivor), cool_down)
+    rule = tx.get("asked", other)
+    if rule is not None:
+        await tx.put("asked", other, None)
+        await tx.put("asked", survivor, tx.get("asked", survivor) or rule)
+    paused = [
+        (pause_id, row)
+        for pause_id, row in tx.items("pauses").items()
+        if (row.pause.fact.scope, row.pause.scope_id) == ("person", other)
+    ]
+    for pause_id, row in paused:
+        moved = PauseConfig(survivor, row.pause.fact)
+        await tx.put("pauses", pause_id, replace(row, pause=moved))
+    if paused:
+        await raise_version(tx)
 
 
 def known_person(tx: Transaction, person_id: str) -> KnownPerson:

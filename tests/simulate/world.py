@@ -67,6 +67,7 @@ class World:
         self.clock = Clock(loop, self._draw_start())
         self.outside = Outside()
         self.crash_rate = self.random.choice((0.0, 0.0, 0.01, 0.03))
+        self.hides = self.random.random() < 0.3
         self.lost_rate = self.random.choice((0.0, 0.0, 0.0, 0.02))
         self.store = self.make_store()
         self.store.slowness = self.random.choice((0.2, 1.0, 1.0, 8.0))
