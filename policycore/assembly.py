@@ -74,6 +74,8 @@ class PolicyCore:
         """Starts everything but the server. The configuration was loaded before."""
         if self.ways.redis is not None:
             await self.ways.redis.warm_up()
+        # Senders that lost the process before this one listen to whoever speaks first: it must know by then.
+        await self.opt_outs.look()
         await self.ways.guards.start()
         self.opt_outs.start()
         self.config.subscribers.append(self.ways.guards.changed)

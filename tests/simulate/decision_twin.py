@@ -1,10 +1,12 @@
 """Owns decisions in memory: the twin of the ledger that `BatchDecider` and `Submitter` use."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
+from policycore.errors import Contended
 from policycore.ledger import (
     Asked,
     BatchFacts,
@@ -46,6 +48,7 @@ class TwinDecisionTransaction:
         self.now = transaction.now
         one_writer = transaction.store.serial
         self.snapshot = configuration.at(transaction) if one_writer else configuration.current()
+        self._ceilings: dict[tuple[str, str], int] = {}
 
     async def identify(self, named: Named) -> Identified:
         tx = self._tx
@@ -95,8 +98,9 @@ class TwinDecisionTransaction:
     async def read_facts(self, asked: Asked) -> BatchFacts:
         tx = self._tx
         await tx.statement()
+        quota = {key: tx.get("quota", key) or 0 for key in asked.quotas}
         if self._writing:
-            await tx.lock(("quota", key) for key in sorted(set(asked.quotas)))
+            quota.update(await self._lock_near_ceilings(asked, quota))
         cool_downs = {}
         for key in asked.cool_downs:
             row = tx.get("cool_downs", key)
@@ -106,8 +110,25 @@ class TwinDecisionTransaction:
             persons={person_id: self._facts_of(person_id) for person_id in sorted(set(asked.person_ids))},
             cool_downs=cool_downs,
             spread={key: self._spread(key, asked.since) for key in asked.texts},
-            quota={key: tx.get("quota", key) or 0 for key in asked.quotas},
+            quota=quota,
         )
+
+    async def _lock_near_ceilings(
+        self, asked: Asked, used: dict[tuple[str, str], int]
+    ) -> dict[tuple[str, str], int]:
+        """Locks the counts that may come to their ceilings, and reads them again; remembers the others' ceilings."""
+        wanted = Counter(asked.quotas)
+        margin = self._tx.store.near_ceilings
+        near = sorted(
+            key
+            for key, ceiling in asked.ceilings.items()
+            if used.get(key, 0) + wanted[key] + margin > ceiling
+        )
+        self._ceilings = {key: ceiling for key, ceiling in asked.ceilings.items() if key not in near}
+        if near:
+            await self._tx.statement()
+            await self._tx.lock(("quota", key) for key in near)
+        return {key: self._tx.get("quota", key) or 0 for key in near}
 
     def _facts_of(self, person_id: str) -> PersonFacts:
         windows = tuple(
@@ -176,6 +197,8 @@ class TwinDecisionTransaction:
                 await tx.put("cool_downs", key, CoolDownRow(message.cool_down_until, message.message_id))
         for external, bound in sorted(writes.bindings.items()):
             await tx.put("bindings", external, bound)
+        if any(tx.get("quota", key) > self._ceilings.get(key, tx.get("quota", key)) for key in writes.quota):
+            raise Contended
 
 
 class TwinDecisionLedger:

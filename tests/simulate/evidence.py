@@ -69,11 +69,16 @@ class Evidence:
         return None
 
     def opt_outs_of(self, person_id: str) -> int:
-        """How often a person opted out who was not out already."""
-        return sum(
-            entry.person_id == person_id and entry.source == "person" and entry.scope == "all"
-            for entry in self.suppressions
-        )
+        """How often a person opted out who was not out already; of two who turned out to be one, how often either
+        did.
+        """
+        count, out = 0, False
+        for row in self.words_of(person_id):
+            says = self.said[row.view.instance_id, row.view.external_message_id]
+            if says is Says.STOP:
+                count += not out or person_id in self.joined
+            out = says is Says.STOP or (out and says is not Says.START)
+        return count
 
     def most_held(self, limits: dict[int, int]) -> Iterator[tuple[str, int]]:
         """Periods for which, after some commit, more messages were held than their limit; `limits` by length of

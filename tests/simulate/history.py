@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from simulate import acts
 from simulate.oracle import Violation, judge
@@ -36,13 +37,14 @@ _KINDS, _WEIGHTS = zip(*_ACTS, strict=True)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a history: what broke a promise, and how much happened."""
+    """What came of a history: what broke a promise, how much happened, and a number that stands for all that left."""
 
     seed: int
     violations: tuple[Violation, ...]
     requests: int
     taken: int
     kills: int
+    fingerprint: int = 0
 
 
 def run_history(seed: int, make_world: Callable[[int], World] = World) -> Outcome:
@@ -78,7 +80,9 @@ async def _run(seed: int, make_world: Callable[[int], World]) -> Outcome:
     if world.at_work or not world.everything_settled:
         violations.append(Violation("G1", "work was left undone at the end"))
     kills = sum(not speaker.process.alive for speaker in world.speakers)
-    return Outcome(seed, tuple(violations), len(world.outside.requests), len(world.outside.taken), kills)
+    taken = world.outside.taken
+    fingerprint = crc32(repr([(each.at, each.message_id) for each in taken]).encode(), world.store.commits)
+    return Outcome(seed, tuple(violations), len(world.outside.requests), len(taken), kills, fingerprint)
 
 
 def _ask_when_it_closes(world: World, written: Written) -> None:

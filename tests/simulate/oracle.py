@@ -106,7 +106,8 @@ def _one_request_one_message(seen: Evidence) -> Iterator[Violation]:
         if not request.name:
             continue
         messages = {answer.decided.message.message_id for answer in request.answers if answer.decided.message}
-        accepted = [each for each in messages if seen.ours[each].view.state not in GAVE_BACK]
+        kept = [row for message_id, row in seen.ours.items() if message_id in messages]
+        accepted = [row for row in kept if row.view.state not in GAVE_BACK]
         if len(accepted) > 1:
             yield Violation("G3", f"request {request.name} was answered with {len(accepted)} messages")
         left = [taken for taken in seen.outside.taken if taken.text == request.text and request.text]

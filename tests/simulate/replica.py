@@ -91,6 +91,18 @@ class Replica:
         decider = BatchDecider(decisions, counters, all_checks(), clock, random_bytes, pool.available)
         self._opt_outs = OptOutWatch(events, speaker, clock)
         self.submitter = Submitter(decider, decisions, events, counters, self.dispatcher, clock)
+        self.dispatcher.settle_after(self.submitter.deciding)
+
+    async def begin(self) -> None:
+        """Looks into the ledger, until that can be done, and begins to speak to the senders."""
+        while self.process.alive:
+            try:
+                await self._opt_outs.look()
+            except PolicyCoreError:
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                self.speaker.begin()
+                return
 
     async def keep_looking(self, somebody_to_guard: asyncio.Event) -> None:
         """Looks for opt-outs twice a second, as long as there is anything to be seen."""

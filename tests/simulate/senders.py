@@ -47,10 +47,14 @@ class Speaker:
         self.process = process
         self.known = known
         self.senders = senders
-        self.began_at = _now()
+        self.began_at = float("inf")
         self.lag = random.random() ** 2 * 0.3
         self._store = store
         self._opt_outs: dict[str, list[tuple[float, datetime | None]]] = {}
+
+    def begin(self) -> None:
+        """From now on it speaks to the senders."""
+        self.began_at = _now()
 
     def opted_out(self, person_id: str, until: datetime) -> None:
         """Guards a person on every sender at once."""

@@ -86,6 +86,7 @@ class Store:
         self.began = 0
         self.log_ids = 0
         self.slowness = 1.0
+        self.near_ceilings = 32
         self.fate: Callable[[Process], Fate] = lambda process: Fate.GOES_WELL
         self.committed: Callable[[Sequence[Change]], None] = lambda changes: None
         self._holders: dict[Place, Transaction] = {}

@@ -19,7 +19,7 @@ from simulate.rows import WindowOf
 from simulate.senders import SenderTwin
 from simulate.store import Place, Store, Transaction
 
-_MOST_HISTORIES = 600
+_MOST_HISTORIES = 1_500
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

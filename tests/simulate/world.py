@@ -71,6 +71,7 @@ class World:
         self.lost_rate = self.random.choice((0.0, 0.0, 0.0, 0.02))
         self.store = self.make_store()
         self.store.slowness = self.random.choice((0.2, 1.0, 1.0, 8.0))
+        self.store.near_ceilings = self.random.choice((0, 0, 1, 32))
         self.store.fate = self._fate
         self.versions = Versions(self.store, self.company)
         self.store.committed = self._committed
@@ -163,10 +164,15 @@ class World:
         replica = Replica(
             process, self.store, known, speaker, self.counters, self.clock, self.random.randbytes
         )
-        self.replicas[place] = replica
+        self.go(self._begin(place, replica))
         self.go(replica.keep_house(self.something_open), waited_for=False)
         self.go(replica.keep_looking(self.somebody_to_guard), waited_for=False)
         process.died.add_done_callback(lambda _: self._died(place))
+
+    async def _begin(self, place: int, replica: Replica) -> None:
+        await replica.begin()
+        if replica.process.alive:
+            self.replicas[place] = replica
 
     def _died(self, place: int) -> None:
         self.replicas[place] = None
@@ -174,8 +180,7 @@ class World:
 
     async def _start_again(self, place: int) -> None:
         await asyncio.sleep(0.1 + self.random.random() ** 3 * 20)
-        if self.replicas[place] is None:
-            self.start_replica(place)
+        self.start_replica(place)
 
     def any_replica(self) -> Replica | None:
         """One that a caller happens to reach."""
