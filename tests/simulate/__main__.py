@@ -2,25 +2,19 @@
 
 import argparse
 import json
-import logging
-import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "proto/gen")]
 
-import structlog  # noqa: E402 - after the paths that the rest is found through
-
-from simulate.history import Outcome, run_history  # noqa: E402
+from simulate.batches import outcomes  # noqa: E402 - after the paths that the rest is found through
+from simulate.history import Outcome  # noqa: E402
 
 REPORT = _ROOT / "reports" / "simulate.json"
-_CHUNK = 50
 _SHOWN = 20
 _PROGRESS_SECONDS = 1.0
 
@@ -48,22 +42,6 @@ class Tally:
         self.by_promise.update(each.promise for each in outcome.violations)
         if outcome.violations:
             self.broken.append(outcome.seed)
-
-
-def run_some(seeds: Sequence[int]) -> list[Outcome]:
-    """Histories of these seeds, quietly: what the product logs in them is of no interest."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return [run_history(seed) for seed in seeds]
-
-
-def outcomes(seed: int, count: int, processes: int) -> Iterator[Outcome]:
-    """Histories `seed` to `seed + count - 1`, as they come."""
-    chunks = (range(at, min(at + _CHUNK, seed + count)) for at in range(seed, seed + count, _CHUNK))
-    if processes == 1:
-        yield from chain.from_iterable(map(run_some, chunks))
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from chain.from_iterable(pool.imap_unordered(run_some, chunks))
 
 
 def show(outcome: Outcome) -> None:
