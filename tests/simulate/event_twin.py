@@ -173,7 +173,13 @@ class TwinEventLedger:
                 row = tx.get("messages", view.message_id)
                 if row is None or row.view.state is not MessageState.HANDED_OUT:
                     continue
-                await tx.put("messages", view.message_id, replace(row, view=view, settled_at=now))
+                accepted_view = replace(
+                    row.view,
+                    state=view.state,
+                    external_message_id=view.external_message_id,
+                    updated_at=now,
+                )
+                await tx.put("messages", view.message_id, replace(row, view=accepted_view, settled_at=now))
                 accepted.add(view.message_id)
                 place = (view.instance_id, view.external_message_id)
                 if any((each.instance_id, each.external_id) == place for each in tx.rows("early")):
