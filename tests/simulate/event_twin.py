@@ -21,7 +21,14 @@ from simulate.configuration import InstanceRow, change_state, pause_instance
 from simulate.decision_twin import Configuration, insert_messages, next_log_ids
 from simulate.people import link_persons, resolve_persons
 from simulate.rows import MessageRow, SuppressionRow, WindowOf
-from simulate.settling import apply_receipts, hand_out, opted_out_meanwhile, opted_out_under_way, settle
+from simulate.settling import (
+    apply_receipts,
+    hand_out,
+    match_receipts,
+    opted_out_meanwhile,
+    opted_out_under_way,
+    settle,
+)
 from simulate.store import Process, Store, Transaction
 
 _LIFTED_BY_START = ("person", "whatsapp")
@@ -61,6 +68,10 @@ class TwinEventTransaction:
     async def apply_receipts(self, receipts: Sequence[tuple[str, Receipt]]) -> list[MessageView]:
         await self._tx.statement()
         return await apply_receipts(self._tx, receipts)
+
+    async def match_receipts(self) -> list[MessageView]:
+        await self._tx.statement()
+        return await match_receipts(self._tx)
 
     async def settle(self, settlements: Sequence[Settlement]) -> dict[str, MessageView]:
         await self._tx.statement()

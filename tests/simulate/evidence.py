@@ -9,6 +9,7 @@ from policycore.event_ledger import NewDelivery
 from policycore.ledger import NewDecision
 from simulate.outside import Outside, Says, Written, lid_of
 from simulate.rows import GAVE_BACK, MessageRow, SuppressionRow, WindowOf
+from simulate.settling import crossed
 from simulate.store import Store
 
 
@@ -28,6 +29,7 @@ class Evidence:
     person_of: dict[str, str]
     hidden: dict[str, str]
     joined: set[str]
+    crossed: list[tuple[str, str]]
     said: dict[tuple[str, str], Says]
     journal: Store
     _order: dict[str, tuple[int, datetime]] = field(default_factory=dict)
@@ -118,6 +120,7 @@ def read_evidence(store: Store, outside: Outside) -> Evidence:
         person_of={key[2]: person for key, person in store.table("identities").items() if key[1] == "phone"},
         hidden={key[2]: person for key, person in store.table("identities").items() if key[1] == "lid"},
         joined={row.merged_into for row in store.table("persons").values() if row.merged_into is not None},
+        crossed=crossed(messages.values(), store.table("early").values()),
         said={(each.instance_id, each.event_key): each.says for each in outside.written},
         journal=store,
     )

@@ -80,6 +80,8 @@ def _webhooks_act_once(seen: Evidence) -> Iterator[Violation]:
     for place in seen.outside.receipts:
         if place not in seen.inbox:
             yield Violation("G2", f"receipt {place[1]} was acknowledged and is not known")
+    for instance_id, external_id in seen.crossed:
+        yield Violation("G1", f"a receipt for {external_id} of {instance_id} was kept and never applied")
     forwarded = Counter(delivery.body.get("external_message_id") for delivery in seen.deliveries)
     for row in seen.theirs:
         if not forwarded[row.view.external_message_id]:

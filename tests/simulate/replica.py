@@ -121,6 +121,7 @@ class Replica:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.dispatcher.sweep()
+                await self.dispatcher.match_receipts()
             except PolicyCoreError:
                 continue
 

@@ -89,6 +89,23 @@ async def _take_early(tx: Transaction, instance_id: str, external_id: str) -> li
     return [(instance_id, Receipt(external_id, ReceiptKind(row.kind), row.error_code)) for row in found]
 
 
+def crossed(messages: Iterable[MessageRow], early: Iterable[EarlyReceipt]) -> list[tuple[str, str]]:
+    """(instance id, external id) of receipts that were kept and whose messages are known by now."""
+    waiting = {(row.instance_id, row.external_id) for row in early}
+    if not waiting:
+        return []
+    known = {(row.view.instance_id, row.view.external_message_id) for row in messages if row.made is not None}
+    return sorted(waiting & known)
+
+
+async def match_receipts(tx: Transaction) -> list[MessageView]:
+    """Applies receipts that crossed their messages' answers."""
+    receipts = []
+    for instance_id, external_id in crossed(tx.rows("messages"), tx.rows("early")):
+        receipts += await _take_early(tx, instance_id, external_id)
+    return await apply_receipts(tx, receipts)
+
+
 async def hand_out(tx: Transaction, message_ids: Sequence[str]) -> set[str]:
     """Marks waiting messages as handed out; returns those that were still waiting."""
     mine = set()

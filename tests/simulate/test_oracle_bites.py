@@ -114,6 +114,13 @@ def _receipts_go_to_anybody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(event_twin, "apply_receipts", misplace)
 
 
+def _receipts_left_lying(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: TwinEventTransaction) -> list[MessageView]:
+        return []
+
+    patch.setattr(TwinEventTransaction, "match_receipts", nothing)
+
+
 def _commit_torn(patch: pytest.MonkeyPatch) -> None:
     apply = Store.apply
 
@@ -145,6 +152,7 @@ _PLANTS: tuple[tuple[Plant, str], ...] = (
     (_nothing_given_back, "G6"),
     (_unknown_called_unsent, "G3"),
     (_receipts_go_to_anybody, "G3"),
+    (_receipts_left_lying, "G1"),
     (_commit_torn, "G7"),
     (_commit_lost, "G1"),
 )

@@ -18,7 +18,7 @@ from simulate.outside import Outside, Written
 from simulate.replica import Replica
 from simulate.rows import OPEN, MessageRow
 from simulate.senders import SenderTwin, Speaker
-from simulate.settling import opted_out_under_way
+from simulate.settling import crossed, opted_out_under_way
 from simulate.store import Change, Fate, Process, Store
 from simulate.virtual_time import Clock
 
@@ -132,7 +132,8 @@ class World:
                 self._open.add(change.key)
             else:
                 self._open.discard(change.key)
-        if self._open:
+        early = self.store.table("early")
+        if self._open or (early and crossed(self.store.table("messages").values(), early.values())):
             self.something_open.set()
         else:
             self.something_open.clear()
