@@ -34,7 +34,6 @@ from policycore.reasons import CheckName, ReasonCode, Verdict
 from policycore.registry.snapshot import InstanceConfig
 from policycore.usecases.command import Decided, SubmitCommand
 from policycore.usecases.gather import Gathered, Prepared, cool_down_key, facts_of, gather, identify, prepare
-from policycore.usecases.group_commit import let_next_begin
 
 FRESH = timedelta(minutes=2)
 """How long after its decision a message may still be attempted."""
@@ -148,8 +147,6 @@ class BatchDecider:
         await self._number(transaction, drafts)
         for draft in drafts:
             self._collect(draft, found, writes, now)
-        # What is left needs the database alone; whoever comes next meets its locks.
-        let_next_begin()
         if writes.decisions or writes.claims:
             await transaction.write(writes)
         return await self._answers(transaction, drafts, writes, now)

@@ -6,9 +6,9 @@ waits for his neighbours to find that out.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar, copy_context
 from typing import Any, Generic, TypeVar
 
 from policycore.errors import Contended, Overloaded, Unavailable
@@ -18,15 +18,8 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-_MOST_UNDER_WAY = 2
-_may_begin: ContextVar[asyncio.Event] = ContextVar("may_begin")
-
-
-def let_next_begin() -> None:
-    """Says, from within the work on a batch, that the next one may begin; elsewhere it says nothing."""
-    event = _may_begin.get(None)
-    if event is not None:
-        event.set()
+FOLLOWS_WITHIN_SECONDS = 0.05
+"""So long a group waits at most for the one it follows: what holds that one up must not hold up both."""
 
 
 class GroupCommit(Generic[Item, Answer]):
@@ -34,8 +27,8 @@ class GroupCommit(Generic[Item, Answer]):
 
     Items may weigh differently: together those of a batch weigh at most `max_weight`, unless one alone is heavier.
 
-    One batch is worked on at a time, unless its work says `let_next_begin`: then the next one begins while this one
-    is being finished. There are never more than two.
+    One batch is worked on at a time. A group that follows another begins its batches where the other one's end: both
+    are larger then, and a batch costs much the same whatever its size.
     """
 
     def __init__(
@@ -54,10 +47,9 @@ class GroupCommit(Generic[Item, Answer]):
         self._max_weight = max_batch if max_weight is None else max_weight
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
         self._follows: GroupCommit[Any, Any] | None = None
-        self._free = asyncio.Event()
-        self._free.set()
+        self._between = asyncio.Event()
+        self._between.set()
 
     @property
     def waiting(self) -> int:
@@ -65,7 +57,7 @@ class GroupCommit(Generic[Item, Answer]):
         return len(self._waiting)
 
     def follow(self, other: "GroupCommit[Any, Any]") -> None:
-        """From now on a batch begins only where the other group's next one might."""
+        """From now on a batch begins where one of the other group's has ended, if one is worked on."""
         self._follows = other
 
     async def do(self, item: Item) -> Answer:
@@ -78,52 +70,32 @@ class GroupCommit(Generic[Item, Answer]):
             raise Overloaded(retry_after_seconds=1.0)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        self._news.set()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await future
 
     async def _work(self) -> None:
-        under_way: list[asyncio.Task[None]] = []
         try:
-            while True:
-                under_way = [task for task in under_way if not task.done()]
-                if self._waiting and len(under_way) < _MOST_UNDER_WAY:
-                    if self._follows is not None:
-                        await self._follows.until_free()
-                    batch = self._take()
-                    if batch:
-                        under_way.append(await self._begun(batch))
-                elif under_way:
-                    self._news.clear()
-                    await self._news.wait()
-                else:
-                    return
+            while self._waiting:
+                if self._follows is not None:
+                    await self._follows.between_batches()
+                batch = self._take()
+                if batch:
+                    self._between.clear()
+                    await self._commit(batch)
+                    self._between.set()
         finally:
+            self._between.set()
             self._worker = None
             if self._waiting:
                 self._worker = asyncio.create_task(self._work())
 
-    async def _begun(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> asyncio.Task[None]:
-        """Begins a batch; returns when the next one may begin too."""
-        may_begin = asyncio.Event()
-        context = copy_context()
-        context.run(_may_begin.set, may_begin)
-        task = asyncio.create_task(self._commit(batch), context=context)
-
-        def finished(_: object) -> None:
-            may_begin.set()
-            self._news.set()
-
-        task.add_done_callback(finished)
-        self._free.clear()
-        await may_begin.wait()
-        self._free.set()
-        return task
-
-    async def until_free(self) -> None:
-        """Returns when no batch stands between its beginning and where the next one may begin."""
-        await self._free.wait()
+    async def between_batches(self) -> None:
+        """Returns when no batch is worked on or one has just ended, and after 50 ms at the latest."""
+        if not self._between.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FOLLOWS_WITHIN_SECONDS):
+                    await self._between.wait()
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The next batch, without those whose callers are gone."""

@@ -89,3 +89,54 @@ async def test_heavy_items_are_not_done_together() -> None:
     group = GroupCommit(work, max_batch=8, max_waiting=99, weigh=lambda item: item, max_weight=5)
     assert await answers(group, [2, 3, 4, 9, 1]) == [20, 30, 40, 90, 10]
     assert work.batches == [[0], [2, 3], [4], [9], [1]]
+
+
+async def test_a_group_that_follows_begins_where_the_others_batch_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("policycore.usecases.group_commit.FOLLOWS_WITHIN_SECONDS", 30.0)
+    order: list[str] = []
+    gate = asyncio.Event()
+
+    async def lead(items: Sequence[int]) -> Sequence[int]:
+        order.append("lead begins")
+        await gate.wait()
+        order.append("lead ends")
+        return items
+
+    async def follow(items: Sequence[int]) -> Sequence[int]:
+        order.append(f"follows with {len(items)}")
+        return items
+
+    leading: GroupCommit[int, int] = GroupCommit(lead, max_batch=8, max_waiting=99)
+    following: GroupCommit[int, int] = GroupCommit(follow, max_batch=8, max_waiting=99)
+    following.follow(leading)
+    assert await following.do(0) == 0
+    first = asyncio.create_task(leading.do(1))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(following.do(number)) for number in range(3)]
+    await asyncio.sleep(0.01)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert order == ["follows with 1", "lead begins", "lead ends", "follows with 3"]
+
+
+async def test_a_leader_that_is_held_up_holds_up_nobody_for_long() -> None:
+    gate = asyncio.Event()
+
+    async def lead(items: Sequence[int]) -> Sequence[int]:
+        await gate.wait()
+        return items
+
+    async def follow(items: Sequence[int]) -> Sequence[int]:
+        return items
+
+    leading: GroupCommit[int, int] = GroupCommit(lead, max_batch=8, max_waiting=99)
+    following: GroupCommit[int, int] = GroupCommit(follow, max_batch=8, max_waiting=99)
+    following.follow(leading)
+    first = asyncio.create_task(leading.do(1))
+    await asyncio.sleep(0)
+    assert await following.do(2) == 2
+    assert not first.done()
+    gate.set()
+    assert await first == 1
