@@ -25,12 +25,17 @@ class DriverConnection(Protocol):
     def is_closed(self) -> bool:
         """Whether the connection is known to be gone."""
 
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, as the server said last."""
+
 
 async def checked_out(connection: AsyncConnection) -> DriverConnection:
-    """The driver's connection under one that was just taken from the pool; those that have ended are replaced."""
+    """The driver's connection under one that was just taken; one that has ended is replaced, and one with a transaction
+    left open: what is written there as a statement of its own would never be committed.
+    """
     while True:
         driver = driver_of(connection)
-        if not driver.is_closed():
+        if not driver.is_closed() and not driver.is_in_transaction():
             return driver
         await connection.invalidate()
         await connection.get_raw_connection()

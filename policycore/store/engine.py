@@ -115,8 +115,8 @@ class Database:
 async def _begun(connection: AsyncConnection) -> AsyncIterator[None]:
     """A transaction on PostgreSQL, begun and ended on the driver: SQLAlchemy's own way costs several times as much."""
     driver = await checked_out(connection)
-    await driver.execute("BEGIN")
     try:
+        await driver.execute("BEGIN")
         yield
     except BaseException:
         try:

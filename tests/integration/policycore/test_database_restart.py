@@ -7,6 +7,7 @@ import asyncpg
 from policycore.errors import DatabaseUnavailable
 from policycore.model import Action
 from policycore.store import tables
+from policycore.store.direct import driver_of
 from servers.postgres import running_postgres
 from support.core_parts import CoreParts, open_core
 
@@ -46,3 +47,32 @@ async def test_connections_that_were_ended_are_replaced_before_they_are_used(pos
     await asyncio.sleep(0.2)
     assert await replies(core, "After") == [Action.SEND] * 6
     await core.close()
+
+
+async def test_a_transaction_that_was_left_open_is_not_written_into(postgres_url: str) -> None:
+    core = await open_core(postgres_url)
+    async with core.database.statement() as connection:
+        await driver_of(connection).execute("BEGIN")
+        forgotten = await driver_of(connection).fetch("SELECT pg_backend_pid()")
+    async with core.database.statement() as connection:
+        own = await driver_of(connection).fetch("SELECT pg_backend_pid()")
+        assert own[0][0] != forgotten[0][0]
+    await core.close()
+
+
+async def test_a_transaction_whose_beginning_was_broken_off_leaves_nothing_open(postgres_url: str) -> None:
+    core = await open_core(postgres_url)
+    for steps in range(12):
+        task = asyncio.create_task(_look(core))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with core.database.statement() as connection:
+            assert not driver_of(connection).is_in_transaction()
+    await core.close()
+
+
+async def _look(core: CoreParts) -> None:
+    async with core.database.transaction() as connection:
+        await driver_of(connection).fetch("SELECT 1")
