@@ -9,9 +9,8 @@ from itertools import count
 from typing import Any
 
 import pytest
-import structlog
 from sqlalchemy import delete, event, insert, update
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from policycore.errors import DatabaseUnavailable
 from policycore.evidence import OVERLAP, Violation
@@ -33,10 +32,20 @@ LONG_AGO = 3 * OVERLAP
 PERSONS = 40
 
 
-@pytest.fixture(autouse=True)
-def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A logger that is bound when it is first used: another test may have had the module's own bound for good."""
-    monkeypatch.setattr("policycore.invariants.watch._log", structlog.get_logger())
+class Told(CapturingLogger):
+    """What was logged, as one dictionary for each line."""
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [{"event": call.args[0], "log_level": call.method_name, **call.kwargs} for call in self.calls]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """In the place of the module's logger, whose configuration is the whole process's."""
+    log = Told()
+    monkeypatch.setattr("policycore.invariants.watch._log", log)
+    return log
 
 
 def phone(number: int) -> str:
@@ -309,14 +318,15 @@ PLANTS: list[tuple[str, Plant]] = [
 
 
 @pytest.mark.parametrize(("invariant", "plant"), PLANTS, ids=[plant.__name__ for _, plant in PLANTS])
-async def test_what_is_broken_is_found_exactly_once(core: CoreParts, invariant: str, plant: Plant) -> None:
+async def test_what_is_broken_is_found_exactly_once(
+    core: CoreParts, told: Told, invariant: str, plant: Plant
+) -> None:
     await small_history(core)
     subject = await plant(core)
-    with capture_logs() as logs:
-        assert [(each.invariant, each.subject) for each in await run(core, rows=4)] == [(invariant, subject)]
-        assert await run(core, rows=4) == []
-    told = [line for line in logs if line["event"] == "invariant.violated"]
-    assert [(line["log_level"], line["invariant"], line["subject"]) for line in told] == [
+    assert [(each.invariant, each.subject) for each in await run(core, rows=4)] == [(invariant, subject)]
+    assert await run(core, rows=4) == []
+    lines = [line for line in told.lines if line["event"] == "invariant.violated"]
+    assert [(line["log_level"], line["invariant"], line["subject"]) for line in lines] == [
         ("error", invariant, subject)
     ]
     [row] = await core.rows(tables.invariant_violations)
@@ -389,7 +399,7 @@ async def test_one_process_at_a_time_has_the_turn(core: CoreParts) -> None:
     assert await watch_of(core).run() == []
 
 
-async def test_a_run_that_fails_ends_nothing(core: CoreParts) -> None:
+async def test_a_run_that_fails_ends_nothing(core: CoreParts, told: Told) -> None:
     class Failing(SqlInvariantStore):
         failures = 0
 
@@ -402,17 +412,16 @@ async def test_a_run_that_fails_ends_nothing(core: CoreParts) -> None:
                 yield turn
 
     watch = InvariantWatch(Failing(core.database), Metrics(), lambda: 0.0, timedelta(0))
-    with capture_logs() as logs:
-        task = asyncio.create_task(watch.run_every(0.01))
-        for _ in range(200):
-            await asyncio.sleep(0.02)
-            if await core.rows(tables.invariant_progress):
-                break
-        assert not task.done()
-        task.cancel()
-        await asyncio.wait([task])
+    task = asyncio.create_task(watch.run_every(0.01))
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if await core.rows(tables.invariant_progress):
+            break
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
     assert await core.rows(tables.invariant_progress)
-    assert [line["error"] for line in logs if line["event"] == "invariants.not_run"][:2] == [
+    assert [line["error"] for line in told.lines if line["event"] == "invariants.not_run"][:2] == [
         "DatabaseUnavailable",
         "KeyError",
     ]
