@@ -88,17 +88,18 @@ def phone_of(number: int) -> str:
     return f"+96650{number:07d}"
 
 
-def _intent(text: str, number: int) -> Intent:
+def reply_to(phone: str, text: str, conversation_id: str) -> Intent:
+    """What an agent's reply asks for."""
     return Intent(
         account_id="acc_1",
         source=Source.THREECX,
         caller="edge",
         event_type=EventType.OUTBOUND_MESSAGE,
         integration_id="int_1",
-        phone_text=phone_of(number),
-        text=f"{text} ({number})",
+        phone_text=phone,
+        text=text,
         purpose_text="support",
-        conversation_id=f"3cx-chat-{number}",
+        conversation_id=conversation_id,
     )
 
 
@@ -142,7 +143,11 @@ def _one_batch(
 ) -> None:
     checks = build_checks(score)
     zone, rules = ZoneInfo("Asia/Riyadh"), desk.snapshot.accounts["acc_1"].rules
-    intents = timed.each("intent made", lambda number: _intent(text, number), numbers)
+    intents = timed.each(
+        "intent made",
+        lambda number: reply_to(phone_of(number), f"{text} ({number})", f"3cx-chat-{number}"),
+        numbers,
+    )
     timed.each("content score", lambda intent: score(intent.text, 0), intents)
     timed.each("periods", lambda _: periods(now, zone), numbers)
     timed.each("phone", lambda intent: mask_phone(normalize_phone(intent.phone_text, "SA") or ""), intents)

@@ -19,7 +19,6 @@ from bench import decision  # noqa: E402
 from policycore.checks import build_checks  # noqa: E402
 from policycore.content.load import load_scorer  # noqa: E402
 from policycore.ledger import MessageState, view_of  # noqa: E402
-from policycore.model import EventType, Intent, Source  # noqa: E402
 from policycore.store import tables  # noqa: E402
 from policycore.usecases.bodies import STATUS_UPDATED  # noqa: E402
 from policycore.usecases.command import SubmitCommand  # noqa: E402
@@ -59,17 +58,7 @@ def content() -> None:
 
 
 def _command(number: int) -> SubmitCommand:
-    intent = Intent(
-        account_id="acc_1",
-        source=Source.THREECX,
-        caller="edge",
-        event_type=EventType.OUTBOUND_MESSAGE,
-        integration_id="int_1",
-        phone_text=_phone(number),
-        text=f"{TEXT} ({number})",
-        purpose_text="support",
-        conversation_id=f"3cx-chat-{number % PERSONS}",
-    )
+    intent = decision.reply_to(_phone(number), f"{TEXT} ({number})", f"3cx-chat-{number % PERSONS}")
     return SubmitCommand(intent, claim=os.urandom(32))
 
 

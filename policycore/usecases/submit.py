@@ -13,8 +13,8 @@ from policycore.ports import Admission, Counters
 from policycore.reasons import ReasonCode
 from policycore.usecases.command import Decided, SubmitCommand
 from policycore.usecases.decide_batch import BatchDecider, turned_away
-from policycore.usecases.full_windows import FullWindows
 from policycore.usecases.group_commit import GroupCommit
+from policycore.usecases.used_up_limits import UsedUpLimits
 
 ANSWER_WITHIN_SECONDS = 4.0
 """When a message's outcome is not known by then, the answer is "pending"."""
@@ -65,12 +65,12 @@ class Submitter:
         self._counters = counters
         self._outbound = outbound
         self._clock = clock
-        self._full = FullWindows()
+        self._used_up = UsedUpLimits()
         self._deciding: GroupCommit[_Waiting, Decided] = GroupCommit(
             self._decide, max_batch=96, max_waiting=max_waiting
         )
         self._admitting: GroupCommit[Admission, float] = GroupCommit(
-            counters.admit, max_batch=256, max_waiting=max_waiting
+            self._admit, max_batch=256, max_waiting=max_waiting
         )
 
     async def submit(
@@ -84,10 +84,10 @@ class Submitter:
         admission = None
         if requests_per_minute is not None and not command.validate_only:
             admission = Admission(command.intent.integration_id or "", requests_per_minute)
-            wait = self._full.wait_seconds(admission, self._clock())
+            now = self._clock()
+            wait = self._used_up.wait_seconds(admission, now)
             if wait > 0:
-                event_type = command.intent.event_type
-                return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, event_type, self._clock(), wait)
+                return turned_away(ReasonCode.WEBHOOK_RATE_LIMITED, command.intent.event_type, now, wait)
         decided = await self._deciding.do(_Waiting(command, admission))
         if decided.message is None or decided.message.state not in _UNSETTLED:
             return decided
@@ -105,7 +105,9 @@ class Submitter:
 
     async def admit(self, integration_id: str, requests_per_minute: int) -> float:
         """Counts a webhook request; returns 0.0, or the seconds until the next one may come."""
-        return await self._admitting.do(Admission(integration_id, requests_per_minute))
+        admission = Admission(integration_id, requests_per_minute)
+        wait = self._used_up.wait_seconds(admission, self._clock())
+        return wait if wait > 0 else await self._admitting.do(admission)
 
     async def admit_malformed(
         self, integration_id: str, requests_per_minute: int, claim: bytes, expires_at: datetime | None
@@ -141,12 +143,18 @@ class Submitter:
             if each.admission is not None and each.wait_seconds is None
         ]
         if uncounted:
-            waits = await self._counters.admit([admission for _, admission in uncounted])
-            for (each, admission), wait in zip(uncounted, waits, strict=True):
+            waits = await self._admit([admission for _, admission in uncounted])
+            for (each, _), wait in zip(uncounted, waits, strict=True):
                 each.wait_seconds = wait
-                if wait > 0:
-                    self._full.note(admission, wait, self._clock())
         return [each.wait_seconds or 0.0 for each in waiting]
+
+    async def _admit(self, admissions: Sequence[Admission]) -> Sequence[float]:
+        """Counts them in one trip, and remembers which limits are used up."""
+        waits = await self._counters.admit(admissions)
+        for admission, wait in zip(admissions, waits, strict=True):
+            if wait > 0:
+                self._used_up.note(admission, wait, self._clock())
+        return waits
 
     async def _await_outcome(self, message: MessageView, seconds: float) -> MessageView:
         """The message once it is settled, or as it is when time is up."""

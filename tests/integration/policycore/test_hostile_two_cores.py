@@ -26,6 +26,7 @@ from policycore.store.engine import open_database
 from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from support.core_parts import CoreParts, TestClock, open_core
+from support.guards import Guards
 
 
 class LiveClock(TestClock):
@@ -39,22 +40,6 @@ class LiveClock(TestClock):
 
     def seconds(self) -> float:
         return self().timestamp()
-
-
-class Guards:
-    """Notes who is guarded."""
-
-    def __init__(self) -> None:
-        self.guarded: set[str] = set()
-
-    def opted_out(self, person_id: str, until: datetime) -> None:
-        self.guarded.add(person_id)
-
-    def opt_out_lifted(self, person_id: str) -> None:
-        self.guarded.discard(person_id)
-
-    async def confirm(self, version: int, seconds: float) -> int:
-        return 0
 
 
 Pair = tuple[CoreParts, CoreParts]

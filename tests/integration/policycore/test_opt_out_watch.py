@@ -2,27 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 
 from policycore.dispatch.opt_out_watch import HELD_FOR, OptOutWatch
 from policycore.ledger import MessageState
 from support.core_parts import CoreParts
-
-
-class Guards:
-    """Notes who is guarded, and until when."""
-
-    def __init__(self) -> None:
-        self.guarded: dict[str, datetime] = {}
-
-    def opted_out(self, person_id: str, until: datetime) -> None:
-        self.guarded[person_id] = until
-
-    def opt_out_lifted(self, person_id: str) -> None:
-        self.guarded.pop(person_id, None)
-
-    async def confirm(self, version: int, seconds: float) -> int:
-        return 0
+from support.guards import Guards
 
 
 async def until(condition: Callable[[], bool]) -> None:

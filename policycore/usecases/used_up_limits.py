@@ -10,7 +10,7 @@ from policycore.ports import Admission
 _MOST = 10_000
 
 
-class FullWindows:
+class UsedUpLimits:
     """Remembers refusals of `Counters.admit`. Refused requests are not counted, so nothing is admitted before the
     time that a refusal named, whatever is asked meanwhile; another limit for the same key is another window.
     """
