@@ -145,13 +145,18 @@ def number_page(rows: list[Any], size: int, key: str) -> tuple[list[Any], str]:
 def _beyond(
     columns: tuple[ColumnElement[Any], ...], after: tuple[Any, ...], *, newest_first: bool
 ) -> ColumnElement[bool]:
-    """(a, b) beyond (x, y), written out so that both databases can walk the index."""
+    """(a, b) beyond (x, y), written out, for an index may end before the last column. The bound on the first column
+    alone is where both databases enter the index: from the alternatives they would read it from its end.
+    """
     alternatives = []
     for position, column in enumerate(columns):
         same = [columns[before] == after[before] for before in range(position)]
         beyond = column < after[position] if newest_first else column > after[position]
         alternatives.append(and_(*same, beyond))
-    return or_(*alternatives)
+    if len(columns) == 1:
+        return alternatives[0]
+    first = columns[0] <= after[0] if newest_first else columns[0] >= after[0]
+    return and_(first, or_(*alternatives))
 
 
 def _to_columns(values: Mapping[str, object]) -> dict[str, object]:
