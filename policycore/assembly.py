@@ -29,6 +29,7 @@ from policycore.ports import Counters
 from policycore.registry.changes import ConfigChanges
 from policycore.registry.registry import build_registry
 from policycore.registry.sealing import Sealing
+from policycore.retention_watch import RetentionWatch
 from policycore.rpc.admin_service import AdminServicer
 from policycore.rpc.identity import HEALTH, REFLECTION, IdentityInterceptor, built_in_identities
 from policycore.rpc.policy import PolicyServicer, PolicyUseCases
@@ -44,6 +45,7 @@ from policycore.store.outbox import SqlOutbox
 from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from policycore.store.registry_uses import record_token_uses
+from policycore.store.retention import Keeping, Retention
 from policycore.system_watch import CoreWatch
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.record_events import EventRecorder
@@ -69,6 +71,7 @@ class PolicyCore:
     server: PolicyServer
     identities: IdentityInterceptor
     invariants: InvariantWatch
+    retention: RetentionWatch
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -187,9 +190,21 @@ async def assemble(around: Surroundings) -> PolicyCore:
         with_reflection=settings.development,
     )
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
+    keeping = Keeping(settings.log_retention_months, settings.text_retention_days)
+    retention = RetentionWatch(Retention(database, keeping), use_cases.metrics, around.monotonic)
     opt_outs = OptOutWatch(SqlEventLedger(database, config.at), ways.guards, clock)
     return PolicyCore(
-        database, config, use_cases, dispatcher, outbox, ways, opt_outs, server, identities, invariants
+        database,
+        config,
+        use_cases,
+        dispatcher,
+        outbox,
+        ways,
+        opt_outs,
+        server,
+        identities,
+        invariants,
+        retention,
     )
 
 

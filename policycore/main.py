@@ -52,6 +52,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
         keepers = [
             asyncio.create_task(_keep_house(core)),
             asyncio.create_task(core.invariants.run_every(settings.invariants_every_seconds)),
+            asyncio.create_task(core.retention.run_every()),
         ]
         await stop.wait()
         for keeper in keepers:

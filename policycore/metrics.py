@@ -56,3 +56,8 @@ class Metrics:
             "How far behind the present the invariants were after this process's last run.",
             registry=self.registry,
         )
+        self.retention_strays = Gauge(
+            "hubgate_retention_months_without_partition",
+            "Months whose decisions are in the default partition, as this process last saw.",
+            registry=self.registry,
+        )

@@ -15,6 +15,8 @@ _KEY_BYTES = 32
 _TOKEN_CHARACTERS = 20
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_INTERVAL = 86_400
+_MOST_MONTHS = 1_200
+_MOST_DAYS = 36_500
 
 
 class SettingsError(ValueError):
@@ -47,6 +49,8 @@ class Settings:
     environment: str
     log_level: str
     invariants_every_seconds: int
+    log_retention_months: int
+    text_retention_days: int
 
     @property
     def development(self) -> bool:
@@ -79,6 +83,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         environment=environment,
         log_level=_choice(environ, "HUBGATE_LOG_LEVEL", "info", _LOG_LEVELS),
         invariants_every_seconds=_interval(environ, "HUBGATE_INVARIANTS_EVERY_SECONDS", "300"),
+        log_retention_months=_kept_for(environ, "HUBGATE_LOG_RETENTION_MONTHS", "months", _MOST_MONTHS),
+        text_retention_days=_kept_for(environ, "HUBGATE_TEXT_RETENTION_DAYS", "days", _MOST_DAYS),
     )
 
 
@@ -220,6 +226,17 @@ def _interval(environ: Mapping[str, str], name: str, default: str) -> int:
             f"{name} must be seconds from 1 to {_LONGEST_INTERVAL}, or 0 for never, and is {written[:20]!r}."
         )
     return seconds
+
+
+def _kept_for(environ: Mapping[str, str], name: str, unit: str, most: int) -> int:
+    """How long something is kept; 0 is for ever."""
+    written = _text(environ, name, "0")
+    count = int(written) if written.isascii() and written.isdigit() and len(written) < 9 else -1
+    if not 0 <= count <= most:
+        raise SettingsError(
+            f"{name} must be {unit} from 1 to {most}, or 0 for ever, and is {written[:20]!r}."
+        )
+    return count
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

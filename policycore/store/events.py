@@ -27,11 +27,12 @@ from policycore.store.config_reader import bump_version
 from policycore.store.decisions import SnapshotAt, close_window, decision_row, next_numbers
 from policycore.store.engine import Database
 from policycore.store.event_numbers import next_event_numbers
+from policycore.store.expiry import remove_expired
 from policycore.store.findings import encode_json
 from policycore.store.message_rows import insert_messages, read_views
 from policycore.store.person_resolution import link_persons, resolve_persons
 from policycore.store.persons import upsert
-from policycore.store.sweeping import find_stranded, sweep
+from policycore.store.sweeping import find_stranded
 from policycore.store.tables import (
     clarifications,
     decisions,
@@ -341,8 +342,7 @@ class SqlEventLedger:
             return await settlement_store.opted_out_under_way(connection)
 
     async def sweep(self) -> int:
-        async with self._database.transaction() as connection:
-            return await sweep(connection, await self._database.now(connection))
+        return await remove_expired(self._database)
 
     async def read_message(self, message_id: str) -> MessageView | None:
         async with self._database.reading() as connection:

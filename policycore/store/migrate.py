@@ -11,6 +11,8 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from policycore.store.online_steps import prepared
+
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 # Any number no other program on the same PostgreSQL uses for its advisory locks: "hubgate" in ASCII.
@@ -21,12 +23,20 @@ _SQLITE_WAIT_SECONDS = 60.0
 async def upgrade(url: str) -> str:
     """Brings the database up to the newest revision, in one transaction, and returns that revision.
 
+    What would lock a large table for long is done before, beside the work of those who use it.
     Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute); a
     table that is kept locked for more than 5 seconds fails the migration rather than holding up everybody.
 
     Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or the locks not be had.
     """
     _make_folder(url)
+    if make_url(url).get_backend_name() == "sqlite":
+        return await _upgrade_database(url)
+    async with prepared(url, await current(url)):
+        return await _upgrade_database(url)
+
+
+async def _upgrade_database(url: str) -> str:
     engine = _open(url)
     try:
         async with engine.begin() as connection:

@@ -1,35 +1,14 @@
-"""Finds messages whose process is gone, and removes rows that have expired."""
+"""Finds messages whose process is gone."""
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.event_ledger import StrandedMessage
 from policycore.ledger import MessageState, NewMessage
-from policycore.store.tables import (
-    cool_downs,
-    idempotency_keys,
-    inbox,
-    invariant_violations,
-    message_events,
-    messages,
-    refusals,
-    signature_claims,
-    unmatched_receipts,
-)
+from policycore.store.tables import messages
 
-INBOX_LIFE = timedelta(days=9)
-"""How long an event's identity is remembered; back ends repeat webhooks for up to 7 days (Meta's
-documentation).
-"""
-
-UNMATCHED_LIFE = timedelta(days=1)
-EVENTS_LIFE = timedelta(days=30)
-REFUSALS_LIFE = timedelta(days=90)
-"""How long the security log is kept."""
-VIOLATIONS_LIFE = timedelta(days=90)
-"""How long a broken invariant is kept after it was last seen."""
 _AT_ONCE = 200
 
 
@@ -81,25 +60,3 @@ async def find_stranded(
         )
         for row in rows
     ]
-
-
-async def sweep(connection: AsyncConnection, now: datetime) -> int:
-    """Removes expired rows; each table has an index on its time."""
-    conditions = (
-        delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now),
-        delete(signature_claims).where(signature_claims.c.expires_at <= now),
-        delete(inbox).where(inbox.c.completed_at <= now - INBOX_LIFE),
-        delete(unmatched_receipts).where(unmatched_receipts.c.received_at <= now - UNMATCHED_LIFE),
-        delete(cool_downs).where(cool_downs.c.until <= now),
-        delete(refusals).where(refusals.c.minute <= now - REFUSALS_LIFE),
-        delete(invariant_violations).where(invariant_violations.c.seen_at <= now - VIOLATIONS_LIFE),
-        delete(message_events).where(
-            message_events.c.occurred_at <= now - EVENTS_LIFE,
-            # The newest row stays, for SQLite's numbers follow the highest: none may be given out twice.
-            message_events.c.sequence < select(func.max(message_events.c.sequence)).scalar_subquery(),
-        ),
-    )
-    removed = 0
-    for statement in conditions:
-        removed += (await connection.execute(statement)).rowcount
-    return removed

@@ -24,6 +24,9 @@ from sqlalchemy import (
 
 from policycore.store.invariant_tables import invariant_progress as invariant_progress
 from policycore.store.invariant_tables import invariant_violations as invariant_violations
+from policycore.store.log_tables import audit_entries as audit_entries
+from policycore.store.log_tables import refusals as refusals
+from policycore.store.log_tables import retention_progress as retention_progress
 from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.types import Instant
@@ -238,7 +241,7 @@ conversation_bindings = Table(
     Column("integration_id", String(64), primary_key=True),
     Column("external_id", String(200), primary_key=True),
     Column("instance_id", String(64), nullable=False),
-    Column("person_id", String(64), nullable=False),
+    Column("person_id", String(64), nullable=False, index=True),
     Column("updated_at", Instant, nullable=False),
 )
 """The phone system's conversation ids, learned from accepted replies."""
@@ -342,7 +345,11 @@ decisions = Table(
     Column("inputs_json", Text, nullable=False),
     Index("ix_decisions_account", "account_id", "log_id"),
     Index("ix_decisions_person", "person_id", "log_id"),
+    Index("ix_decisions_integration", "integration_id", "log_id"),
 )
+"""On PostgreSQL this is a partitioned table, a partition for each month (`policycore.store.partitions`); number and id
+are unique in each partition, and by how they are made in all of them.
+"""
 
 # --- messages
 # ------------------------------------------------------------------------------------------------------
@@ -448,6 +455,7 @@ outbox = Table(
     Column("settled_at", Instant),
     Index("ix_outbox_account", "account_id", "number"),
     Index("ix_outbox_instance", "instance_id", "number"),
+    Index("ix_outbox_integration", "integration_id", "number"),
     Index(
         "ix_outbox_due",
         "next_attempt_at",
@@ -466,31 +474,4 @@ message_events = Table(
     Column("message_id", String(64), nullable=False),
     Column("message_json", Text, nullable=False),
     Index("ix_message_events_account", "account_id", "sequence"),
-)
-
-# --- logs
-# ----------------------------------------------------------------------------------------------------------
-
-refusals = Table(
-    "refusals",
-    metadata,
-    Column("minute", Instant, primary_key=True),
-    Column("surface", String(32), primary_key=True),
-    Column("target", String(64), primary_key=True),
-    Column("reason", String(64), primary_key=True),
-    Column("source_address", String(64), primary_key=True),
-    Column("count", BigInteger, nullable=False),
-)
-"""The security log: what was turned away, aggregated."""
-
-audit_entries = Table(
-    "audit_entries",
-    metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
-    Column("occurred_at", Instant, nullable=False),
-    Column("actor", String(200), nullable=False),
-    Column("act", String(64), nullable=False),
-    Column("target", String(200), nullable=False, server_default=""),
-    Column("account_id", String(64)),
-    Column("detail_json", Text, nullable=False, server_default="{}"),
 )

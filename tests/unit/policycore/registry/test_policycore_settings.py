@@ -109,3 +109,17 @@ def test_how_often_invariants_run(written: str, expected: int) -> None:
 def test_how_often_invariants_cannot_run(written: str) -> None:
     with pytest.raises(SettingsError, match="HUBGATE_INVARIANTS_EVERY_SECONDS"):
         read_settings(_environ(HUBGATE_INVARIANTS_EVERY_SECONDS=written))
+
+
+def test_everything_is_kept_unless_somebody_says_for_how_long() -> None:
+    settings = read_settings(_environ())
+    assert (settings.log_retention_months, settings.text_retention_days) == (0, 0)
+    settings = read_settings(_environ(HUBGATE_LOG_RETENTION_MONTHS="24", HUBGATE_TEXT_RETENTION_DAYS="90"))
+    assert (settings.log_retention_months, settings.text_retention_days) == (24, 90)
+
+
+@pytest.mark.parametrize("name", ["HUBGATE_LOG_RETENTION_MONTHS", "HUBGATE_TEXT_RETENTION_DAYS"])
+@pytest.mark.parametrize("written", ["-1", "1.5", "forever", "٢٤", "36501", "9" * 400])
+def test_how_long_nothing_can_be_kept(name: str, written: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings(_environ(**{name: written}))
