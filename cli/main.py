@@ -17,6 +17,7 @@ from cli.integrations import integrations
 from cli.options import Json
 from cli.output import print_json, say, warn
 from cli.serve import edge, migrate, policycore, sender
+from cli.store import store
 from cli.up import up
 
 _INTERRUPTED = 130
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
         "suppress": suppressions,
         "rules": rules,
         "decisions": decisions,
+        "store": store,
         "edge": edge,
         "policycore": policycore,
         "sender": sender,

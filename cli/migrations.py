@@ -40,14 +40,21 @@ def run_on_database(what: str, url: str) -> str | None:
     try:
         return asyncio.run(run())
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _EXPECTED:
+        if not is_expected(error):
             raise
         raise CliError(
-            ExitCode.UNREACHABLE, f"The database (HUBGATE_DATABASE_URL) cannot be used: {_kind(error)}."
+            ExitCode.UNREACHABLE,
+            f"The database (HUBGATE_DATABASE_URL) cannot be used: {failure_kind(error)}.",
         ) from error
 
 
-def _kind(error: BaseException) -> str:
+def is_expected(error: BaseException) -> bool:
+    """Whether an error says that a database is not as it should be."""
+    return type(error).__module__.partition(".")[0] in _EXPECTED
+
+
+def failure_kind(error: BaseException) -> str:
+    """What a database said, in one line, without its URL."""
     cause = getattr(error, "orig", None) or error
     first_line = next(iter(str(cause).strip().splitlines()), "")
     return f"{type(cause).__name__}: {first_line[:200]}".rstrip(". :")

@@ -39,6 +39,7 @@ from policycore.store.config_cache import ConfigCache
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
 from policycore.store.events import SqlEventLedger
+from policycore.store.home import move_in
 from policycore.store.invariant_store import SqlInvariantStore
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.outbox import SqlOutbox
@@ -149,6 +150,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
     unseal = lru_cache(maxsize=_UNSEALED)(sealing.unseal)
     config = ConfigCache(database, unseal, changes, clock, around.monotonic)
     try:
+        await move_in(database)
         await config.start()
     except BaseException:
         await database.close()

@@ -20,6 +20,7 @@ from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
 from policycore.registry.sealing import SealingError
 from policycore.settings import Settings, SettingsError, read_settings
+from policycore.store.store_errors import StoreFenced
 
 DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
@@ -112,8 +113,8 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     configure_logs(settings.log_level)
     try:
         uvloop.run(_run(settings))
-    except SealingError as error:
-        # A wrong master key is a wrong setting: starting again would not help.
+    except (SealingError, StoreFenced) as error:
+        # A wrong master key is a wrong setting, a fence needs a person: starting again would not help.
         sys.stderr.write(f"policycore: {error}\n")
         return 2
     except (OSError, PolicyCoreError) as error:
