@@ -239,7 +239,7 @@ def _use_cases(
     ways: _Ways,
     outbox: OutboxWorker,
 ) -> tuple[PolicyUseCases, Dispatcher]:
-    clock, random_bytes = around.clock, around.random_bytes
+    clock, random_bytes, bounds = around.clock, around.random_bytes, around.settings.bounds
     ledger = SqlDecisionLedger(database, config)
     events = SqlEventLedger(database, config.at)
     dispatcher = Dispatcher(
@@ -253,13 +253,23 @@ def _use_cases(
         states_changed=changes.notify,
         opted_out=lambda person_id: ways.guards.opted_out(person_id, clock() + GUARDED_FOR),
         database_now=config.database_now,
+        most_under_way=bounds.messages_under_way,
     )
     after = AfterCommit(dispatcher, ways.guards, changes, outbox.wake, clock)
     recorder = EventRecorder(events, _opt_out_matcher(), after, random_bytes)
     dispatcher.record = recorder.record
     checks = build_checks(load_scorer())
     decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
-    submitter = Submitter(decider, ledger, events, ways.counters, dispatcher, clock)
+    submitter = Submitter(
+        decider,
+        ledger,
+        events,
+        ways.counters,
+        dispatcher,
+        clock,
+        max_waiting=bounds.requests_waiting,
+        max_of_account=bounds.requests_waiting_per_account,
+    )
     dispatcher.settle_after(submitter.deciding)
     use_cases = PolicyUseCases(
         SqlPolicyReads(database), config, submitter, recorder, Metrics(), around.monotonic

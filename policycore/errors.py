@@ -51,8 +51,11 @@ class Overloaded(Unavailable):
 
     reason = "OVERLOADED"
 
-    def __init__(self, retry_after_seconds: float = 1.0) -> None:
-        super().__init__("More requests are waiting than the policy core accepts.", retry_after_seconds)
+    def __init__(self, retry_after_seconds: float = 1.0, *, of_one: bool = False) -> None:
+        whose = " of this account or instance" if of_one else ""
+        super().__init__(
+            f"More requests{whose} are waiting than the policy core accepts.", retry_after_seconds
+        )
 
 
 class Malformed(PolicyCoreError):

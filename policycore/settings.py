@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from policycore.bounds import RANGES, Bounds, Range
+
 _KEY_BYTES = 32
 _TOKEN_CHARACTERS = 20
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -51,6 +53,7 @@ class Settings:
     invariants_every_seconds: int
     log_retention_months: int
     text_retention_days: int
+    bounds: Bounds
 
     @property
     def development(self) -> bool:
@@ -85,6 +88,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         invariants_every_seconds=_interval(environ, "HUBGATE_INVARIANTS_EVERY_SECONDS", "300"),
         log_retention_months=_kept_for(environ, "HUBGATE_LOG_RETENTION_MONTHS", "months", _MOST_MONTHS),
         text_retention_days=_kept_for(environ, "HUBGATE_TEXT_RETENTION_DAYS", "days", _MOST_DAYS),
+        bounds=_bounds(environ),
     )
 
 
@@ -237,6 +241,25 @@ def _kept_for(environ: Mapping[str, str], name: str, unit: str, most: int) -> in
             f"{name} must be {unit} from 1 to {most}, or 0 for ever, and is {written[:20]!r}."
         )
     return count
+
+
+def _bounds(environ: Mapping[str, str]) -> Bounds:
+    """The bounds, each as it is set or else at its default."""
+    found = {name: _number(environ, each) for name, each in RANGES.items()}
+    return Bounds(**{name: number for name, number in found.items() if number is not None})
+
+
+def _number(environ: Mapping[str, str], wanted: Range) -> int | None:
+    written = _text(environ, wanted.variable, "")
+    if not written:
+        return None
+    number = int(written) if written.isascii() and written.isdigit() and len(written) < 9 else -1
+    if not wanted.least <= number <= wanted.most:
+        raise SettingsError(
+            f"{wanted.variable} must be a whole number from {wanted.least} to {wanted.most},"
+            f" and is {written[:20]!r}."
+        )
+    return number
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

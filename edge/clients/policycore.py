@@ -72,7 +72,8 @@ class PolicyCore:
 
     async def submit(self, submission: model.Submission, timeout_seconds: float) -> model.Outcome:
         """Decides and, if allowed, sends; answers when the outcome is known."""
-        response = await self._lanes.submit(convert.submit_request(submission), timeout_seconds)
+        caller = submission.api_key_id or submission.integration_id
+        response = await self._lanes.submit(convert.submit_request(submission), timeout_seconds, caller)
         return convert.outcome(response)
 
     async def admit(

@@ -26,7 +26,12 @@ BATCH_CHARACTERS: Final = 500_000
 """Text in one batch, which stays under 2 MB of UTF-8: well below the 4 MB that a gRPC server takes by
 default.
 """
-QUEUE_LIMIT: Final = 20_000
+MOST_IN_FLIGHT: Final = 6_000
+"""Submissions that wait for an answer, of all callers together: fewer than there may be connections."""
+MOST_OF_ONE: Final = 2_000
+"""Of one integration or API key."""
+OVERLOADED_SECONDS: Final = 1.0
+"""When a caller who was refused for these limits may come again."""
 SWEEP_SECONDS: Final = 0.05
 """How much later than its deadline an item may fail: one look at all of them costs less than a timer for each."""
 PATIENCE_SECONDS: Final = 1.0
@@ -69,12 +74,16 @@ class SubmitLanes:
         open_stream: Callable[[], Stream],
         lanes: int = 2,
         jitter: Callable[[], float] = lambda: 1.0,
-        queue_limit: int = QUEUE_LIMIT,
+        most_in_flight: int = MOST_IN_FLIGHT,
+        most_of_one: int = MOST_OF_ONE,
     ) -> None:
         self._open_stream = open_stream
         self._lanes = tuple(_Lane() for _ in range(lanes))
         self._jitter = jitter
-        self._queue_limit = queue_limit
+        self._most_in_flight = most_in_flight
+        self._most_of_one = most_of_one
+        self._in_flight = 0
+        self._in_flight_of: dict[str, int] = {}
         self._queue: deque[_Item] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._next_number = 1
@@ -97,19 +106,25 @@ class SubmitLanes:
             self._sweeper.cancel()
             self._sweeper = None
 
-    async def submit(self, request: wire.SubmitRequest, timeout_seconds: float) -> wire.SubmitResponse:
-        """Sends one request and waits for its answer.
+    async def submit(
+        self, request: wire.SubmitRequest, timeout_seconds: float, caller: str = ""
+    ) -> wire.SubmitResponse:
+        """Sends one request of an integration or API key and waits for its answer.
 
-        Raises CoreUnavailableError if no lane could carry it, or its lane broke before the answer came; in
-        the second case the policy core may have decided. A request with an idempotency key is first repeated
-        once. Raises CoreTimeoutError after `timeout_seconds`, and what the policy core answered.
+        Raises CoreUnavailableError at once if too many wait for their answer, in all or of this caller; if no lane
+        could carry it; or if its lane broke before the answer came: then the policy core may have decided, and a
+        request with an idempotency key is first repeated once. Raises CoreTimeoutError after `timeout_seconds`, and
+        what the policy core answered.
         """
-        if len(self._queue) >= self._queue_limit:
-            raise CoreUnavailableError("too many requests are waiting for the policy core")
+        of_caller = self._in_flight_of.get(caller, 0)
+        if self._in_flight >= self._most_in_flight or of_caller >= self._most_of_one:
+            raise CoreUnavailableError("too many requests wait for the policy core", OVERLOADED_SECONDS)
         loop = asyncio.get_running_loop()
         now = loop.time()
         item = _Item(self._next_number, request, now, now + timeout_seconds, loop.create_future())
         self._next_number += 1
+        self._in_flight += 1
+        self._in_flight_of[caller] = of_caller + 1
         self._queue.append(item)
         self._wake_one()
         if self._sweeper is None:
@@ -119,6 +134,15 @@ class SubmitLanes:
         finally:
             if item.lane_items is not None:
                 item.lane_items.pop(item.number, None)
+            self._answered(caller)
+
+    def _answered(self, caller: str) -> None:
+        self._in_flight -= 1
+        left = self._in_flight_of[caller] - 1
+        if left:
+            self._in_flight_of[caller] = left
+        else:
+            del self._in_flight_of[caller]
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fails everything whose time is over, and comes again while anything waits."""

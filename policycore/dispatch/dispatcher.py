@@ -31,6 +31,9 @@ from policycore.usecases.record_events import Report
 
 _log = structlog.get_logger(__name__)
 
+MOST_UNDER_WAY = 20_000
+"""Messages of one process that wait for their turn or their outcome; each is a task, and takes memory."""
+
 OVERDUE_SECONDS = 5.0
 """A waiting message this long past its turn has lost its process."""
 
@@ -88,6 +91,7 @@ class Dispatcher:
         states_changed: Callable[[], None],
         opted_out: Callable[[str], None],
         database_now: Callable[[], datetime] | None = None,
+        most_under_way: int = MOST_UNDER_WAY,
     ) -> None:
         self._ledger = ledger
         self._senders = senders
@@ -99,7 +103,9 @@ class Dispatcher:
         self._states_changed = states_changed
         self._opted_out = opted_out
         self._database_now = database_now or clock
+        self.most_under_way = most_under_way
         self._open: dict[str, asyncio.Future[MessageView]] = {}
+        self._open_of: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: GroupCommit[Settlement, MessageView] = GroupCommit(
             self._settle_batch, max_batch=128, max_waiting=100_000
@@ -121,11 +127,17 @@ class Dispatcher:
         """The outcome of a message this process works on."""
         return self._open.get(message_id)
 
+    def has_room_for(self, account_id: str) -> bool:
+        """Whether further messages of an account may be committed: one account may have half of the room."""
+        room = self.most_under_way - len(self._open)
+        return room > 0 and self._open_of.get(account_id, 0) < self.most_under_way // 2
+
     def send(self, message: NewMessage) -> None:
         """Takes a committed message: at once if it is handed out, else when its turn comes."""
         if message.message_id in self._open:
             return
         self._open[message.message_id] = asyncio.get_running_loop().create_future()
+        self._open_of[message.account_id] = self._open_of.get(message.account_id, 0) + 1
         self._spawn(self._carry(message))
 
     async def _carry(self, message: NewMessage) -> None:
@@ -138,7 +150,15 @@ class Dispatcher:
             _log.error("dispatch.stranded", message_id=message.message_id, error=type(error).__name__)
         finally:
             self._open.pop(message.message_id, None)
+            self._one_less_of(message.account_id)
             future.cancel()
+
+    def _one_less_of(self, account_id: str) -> None:
+        left = self._open_of[account_id] - 1
+        if left:
+            self._open_of[account_id] = left
+        else:
+            del self._open_of[account_id]
 
     async def _attempt_in_turn(self, message: NewMessage) -> MessageView | None:
         """Attempts a message until a sender has had it; returns None if another process has it."""

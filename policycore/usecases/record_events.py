@@ -123,6 +123,8 @@ class EventRecorder:
             max_waiting=max_waiting,
             weigh=lambda report: len(report.events),
             max_weight=MOST_EVENTS_AT_ONCE,
+            owner_of=lambda report: report.instance_id,
+            max_of_one=max_waiting // 2,
         )
 
     async def record(self, report: Report) -> Recorded:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from policycore.errors import Overloaded
 from policycore.event_ledger import EventLedger
 from policycore.ledger import DecisionLedger, MessageState, MessageView, NewMessage
 from policycore.model import EventType
@@ -13,7 +14,7 @@ from policycore.ports import Admission, Counters
 from policycore.reasons import ReasonCode
 from policycore.usecases.command import Decided, SubmitCommand
 from policycore.usecases.decide_batch import BatchDecider, turned_away
-from policycore.usecases.group_commit import GroupCommit
+from policycore.usecases.group_commit import RETRY_SECONDS, GroupCommit
 from policycore.usecases.used_up_limits import UsedUpLimits
 
 ANSWER_WITHIN_SECONDS = 4.0
@@ -44,6 +45,9 @@ class Outbound(Protocol):
     def outcome(self, message_id: str) -> "asyncio.Future[MessageView] | None":
         """The outcome of a message this process works on."""
 
+    def has_room_for(self, account_id: str) -> bool:
+        """Whether further messages of an account may be committed, by how many are under way."""
+
 
 class Submitter:
     """The use case behind `Submit` and `SubmitStream`."""
@@ -57,7 +61,8 @@ class Submitter:
         outbound: Outbound,
         clock: Callable[[], datetime],
         *,
-        max_waiting: int = 4_000,
+        max_waiting: int = 2_000,
+        max_of_account: int = 1_000,
     ) -> None:
         self._decider = decider
         self._ledger = ledger
@@ -67,10 +72,18 @@ class Submitter:
         self._clock = clock
         self._used_up = UsedUpLimits()
         self._deciding: GroupCommit[_Waiting, Decided] = GroupCommit(
-            self._decide, max_batch=96, max_waiting=max_waiting
+            self._decide,
+            max_batch=96,
+            max_waiting=max_waiting,
+            owner_of=lambda waiting: waiting.command.intent.account_id,
+            max_of_one=max_of_account,
         )
         self._admitting: GroupCommit[Admission, float] = GroupCommit(
-            self._admit, max_batch=256, max_waiting=max_waiting
+            self._admit,
+            max_batch=256,
+            max_waiting=max_waiting,
+            owner_of=lambda admission: admission.key,
+            max_of_one=max_of_account,
         )
 
     async def submit(
@@ -79,8 +92,11 @@ class Submitter:
         """Decides one request; sends it if it is allowed.
 
         `requests_per_minute` is the webhook's limit, or None for requests that have none. Raises Unavailable
-        if nothing was decided: nothing was sent or lost then.
+        if nothing was decided: nothing was sent or lost then. It is Overloaded if too much waits or is under way, in
+        all or of this account.
         """
+        if not self._outbound.has_room_for(command.intent.account_id) and not command.validate_only:
+            raise Overloaded(retry_after_seconds=RETRY_SECONDS, of_one=True)
         admission = None
         if requests_per_minute is not None and not command.validate_only:
             admission = Admission(command.intent.integration_id or "", requests_per_minute)

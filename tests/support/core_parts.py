@@ -69,6 +69,13 @@ class TwinSenders:
         self.answer: Callable[[OutboundMessage], AttemptOutcome] = self.accept
         self.gate: asyncio.Event | None = None
         self._numbers = count(1)
+        self._news = asyncio.Event()
+
+    async def given(self, number: int) -> None:
+        """Returns when so many messages were given in all."""
+        while len(self.sent) < number:
+            self._news.clear()
+            await self._news.wait()
 
     def accept(self, message: OutboundMessage) -> AttemptOutcome:
         """The instance accepts."""
@@ -79,6 +86,7 @@ class TwinSenders:
 
     async def deliver(self, message: OutboundMessage, instance: InstanceConfig) -> AttemptOutcome:
         self.sent.append(message)
+        self._news.set()
         if self.gate is not None:
             await self.gate.wait()
         return self.answer(message)
@@ -145,7 +153,7 @@ class CoreParts:
             random_bytes,
         )
         self.dispatcher.record = self.recorder.record
-        decider = BatchDecider(
+        self.decider = BatchDecider(
             self.ledger,
             self.counters,
             build_checks(load_scorer()),
@@ -153,8 +161,17 @@ class CoreParts:
             random_bytes,
             self.senders.available,
         )
-        self.submitter = Submitter(decider, self.ledger, self.events, self.counters, self.dispatcher, clock)
+        self.submitter = Submitter(
+            self.decider, self.ledger, self.events, self.counters, self.dispatcher, clock
+        )
         self._event_numbers = count(1)
+
+    def limit(self, *, under_way: int = 20_000, **limits: int) -> None:
+        """Other bounds on what may wait for a decision, and on what may be under way."""
+        self.dispatcher.most_under_way = under_way
+        self.submitter = Submitter(
+            self.decider, self.ledger, self.events, self.counters, self.dispatcher, self.clock, **limits
+        )
 
     async def inbound(self, text: str, *, phone: str = PHONE, **more: Any) -> Recorded:
         """The person writes."""

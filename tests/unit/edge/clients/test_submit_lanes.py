@@ -233,14 +233,29 @@ async def test_without_any_lane_an_item_fails_soon() -> None:
         assert asyncio.get_running_loop().time() - started < 5
 
 
-async def test_the_queue_is_bounded() -> None:
+async def test_what_is_in_flight_is_bounded_in_all_and_for_each_caller() -> None:
     stream = Stream()
     stream.reachable = False
-    made = SubmitLanes(lambda: stream, queue_limit=1)
-    waiting = asyncio.create_task(made.submit(request(), 5))
+    made = SubmitLanes(lambda: stream, most_in_flight=3, most_of_one=2)
+    waiting = [asyncio.create_task(made.submit(request(), 5, caller)) for caller in ("hot", "hot", "other")]
     await asyncio.sleep(0)
-    with pytest.raises(CoreUnavailableError, match="too many"):
-        await made.submit(request(), 5)
+    for caller in ("hot", "third"):
+        with pytest.raises(CoreUnavailableError, match="too many") as refused:
+            await made.submit(request(), 5, caller)
+        assert refused.value.retry_after_seconds
     await made.close()
-    with pytest.raises(CoreUnavailableError):
-        await waiting
+    for each in waiting:
+        with pytest.raises(CoreUnavailableError):
+            await each
+
+
+async def test_a_caller_whose_requests_were_answered_has_room_again() -> None:
+    stream = Stream()
+    stream.reachable = False
+    made = SubmitLanes(lambda: stream, most_of_one=1)
+    for _ in range(2):
+        waiting = asyncio.create_task(made.submit(request(), 5, "one"))
+        await asyncio.sleep(0)
+        await made.close()
+        with pytest.raises(CoreUnavailableError, match="out of reach"):
+            await waiting

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from policycore.bounds import RANGES, Bounds
 from policycore.settings import Settings, SettingsError, read_database_url, read_settings
 
 _KEY = base64.b64encode(bytes(range(32))).decode()
@@ -123,3 +124,12 @@ def test_everything_is_kept_unless_somebody_says_for_how_long() -> None:
 def test_how_long_nothing_can_be_kept(name: str, written: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings(_environ(**{name: written}))
+
+
+def test_bounds_are_numbers_within_their_ranges() -> None:
+    assert read_settings(_environ()).bounds == Bounds()
+    assert read_settings(_environ(HUBGATE_REQUESTS_WAITING="300")).bounds.requests_waiting == 300
+    for each in RANGES.values():
+        for wrong in ("-1", "many", str(each.most + 1), "1e3"):
+            with pytest.raises(SettingsError, match=each.variable):
+                read_settings(_environ(**{each.variable: wrong}))
