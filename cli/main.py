@@ -14,6 +14,7 @@ from cli.doctor import doctor
 from cli.errors import CliError, ExitCode
 from cli.instances import instances
 from cli.integrations import integrations
+from cli.messages import messages
 from cli.options import Json
 from cli.output import print_json, say, warn
 from cli.serve import edge, migrate, policycore, sender
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
         "rules": rules,
         "decisions": decisions,
         "store": store,
+        "message": messages,
         "edge": edge,
         "policycore": policycore,
         "sender": sender,

@@ -18,6 +18,7 @@ from policycore.dispatch.links import SenderLink
 from policycore.dispatch.opt_out_watch import OptOutWatch
 from policycore.dispatch.outbox import OutboxWorker
 from policycore.dispatch.permits import PermitSigner
+from policycore.dispatch.reconciler import Reconciler
 from policycore.dispatch.senders import SenderPool
 from policycore.ids import RandomBytes, new_id
 from policycore.invariants.watch import InvariantWatch
@@ -47,9 +48,11 @@ from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from policycore.store.registry_uses import record_token_uses
 from policycore.store.retention import Keeping, Retention
+from policycore.store.unknowns import SqlUnknownLedger
 from policycore.system_watch import CoreWatch
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.record_events import EventRecorder
+from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
 
 FRESH_SECONDS = 1.5
@@ -73,6 +76,8 @@ class PolicyCore:
     identities: IdentityInterceptor
     invariants: InvariantWatch
     retention: RetentionWatch
+    reconciler: Reconciler
+    unknowns: SqlUnknownLedger
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -91,6 +96,13 @@ class PolicyCore:
         metrics = self.use_cases.metrics
         metrics.configuration_age.set(self.config.age_seconds())
         metrics.senders_available.set(1 if self.ways.senders.available() else 0)
+
+    async def count_unknowns(self) -> None:
+        """Forgets unknown messages that are settled, and sets the gauges of the others."""
+        await self.unknowns.clean()
+        unknown, to_settle = await self.unknowns.count()
+        self.use_cases.metrics.unknown_messages.set(unknown)
+        self.use_cases.metrics.unknown_to_settle.set(to_settle)
 
     async def note_token_uses(self) -> None:
         """Moves the last-used marks of service tokens forward."""
@@ -165,10 +177,12 @@ async def assemble(around: Surroundings) -> PolicyCore:
         ready=ways.senders.available,
     )
     use_cases, dispatcher = _use_cases(around, database, config, changes, ways, outbox)
+    unknowns = SqlUnknownLedger(database, config.at)
     registry = build_registry(
         store=SqlRegistryStore(database, changes.notify),
         log_reader=SqlLogReader(database),
         replays=SqlDeliveryReplays(database),
+        unknowns=UnknownMessages(unknowns, around.random_bytes, outbox.wake),
         sealing=sealing,
         probe=ways.senders,
         guards=ways.guards,
@@ -195,6 +209,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
     keeping = Keeping(settings.log_retention_months, settings.text_retention_days)
     retention = RetentionWatch(Retention(database, keeping), use_cases.metrics, around.monotonic)
     opt_outs = OptOutWatch(SqlEventLedger(database, config.at), ways.guards, clock)
+    reconciler = Reconciler(unknowns, ways.senders, config.current, around.random_bytes, outbox.wake)
     return PolicyCore(
         database,
         config,
@@ -207,6 +222,8 @@ async def assemble(around: Surroundings) -> PolicyCore:
         identities,
         invariants,
         retention,
+        reconciler,
+        unknowns,
     )
 
 

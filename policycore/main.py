@@ -24,8 +24,12 @@ from policycore.store.store_errors import StoreFenced
 
 DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
+RECONCILE_SECONDS = 2.0
 CLEAN_EVERY = 12
 """Expired rows are removed at every twelfth sweep: once a minute."""
+
+_COUNT_EVERY = 15
+"""Unknown messages are counted, and settled ones forgotten, at every fifteenth round: twice a minute."""
 
 
 def _now() -> datetime:
@@ -54,6 +58,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
             asyncio.create_task(_keep_house(core)),
             asyncio.create_task(core.invariants.run_every(settings.invariants_every_seconds)),
             asyncio.create_task(core.retention.run_every()),
+            asyncio.create_task(_reconcile(core)),
         ]
         await stop.wait()
         for keeper in keepers:
@@ -86,6 +91,21 @@ async def _keep_house(core: PolicyCore) -> None:
                 await core.dispatcher.clean()
         except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("sweep.failed", error=type(error).__name__)
+
+
+async def _reconcile(core: PolicyCore) -> None:
+    """Looks for messages whose outcome is unknown, beside everything else: a slow back end holds up nobody."""
+    log = structlog.get_logger("policycore")
+    rounds = 0
+    while True:
+        await asyncio.sleep(RECONCILE_SECONDS)
+        rounds += 1
+        try:
+            await core.reconciler.run_round()
+            if rounds % _COUNT_EVERY == 0:
+                await core.count_unknowns()
+        except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("reconcile.failed", error=type(error).__name__)
 
 
 def _tune_collector() -> None:

@@ -34,6 +34,16 @@ class Metrics:
         self.senders_available = Gauge(
             "hubgate_sender_available", "1 if a sender takes work now, else 0.", registry=self.registry
         )
+        self.unknown_messages = Gauge(
+            "hubgate_unknown_messages",
+            "Messages of which nobody knows whether they left.",
+            registry=self.registry,
+        )
+        self.unknown_to_settle = Gauge(
+            "hubgate_unknown_messages_to_settle",
+            "Those of them that have waited 24 hours and need a person.",
+            registry=self.registry,
+        )
         self.invariants_checked = Counter(
             "hubgate_invariant_checked_total",
             "What this process held against an invariant.",

@@ -14,6 +14,7 @@ from policycore.registry.snapshot import Snapshot
 from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
 from policycore.store.invariant_store import SHOWN_FOR, Notices, read_notices
+from policycore.store.unknowns import count_unknown
 
 VERSION = "0.1.0"
 _SILENT_AFTER = timedelta(hours=1)
@@ -46,6 +47,7 @@ class CoreWatch:
         if database.healthy:
             parts.append(self._clock_state(database_time))
             parts.append(await self._invariants_state(database_time))
+            parts.append(await self._unknown_state(database_time))
         parts.append(await self._counters_state())
         parts.extend(_sender_state(link) for link in self._links)
         parts.extend(self._instance_states())
@@ -83,6 +85,17 @@ class CoreWatch:
             return ComponentState("invariants", False, f"They last ran at {_minute(notices.ran_at)}.")
         words = f"Nothing is broken; messages were looked at up to {_minute(notices.messages_until)}."
         return ComponentState("invariants", True, words)
+
+    async def _unknown_state(self, now: datetime) -> ComponentState:
+        try:
+            async with self._database.reading() as connection:
+                unknown, to_settle = await count_unknown(connection, now)
+        except (PolicyCoreError, SQLAlchemyError) as error:
+            return ComponentState("unknown messages", False, f"They cannot be read: {type(error).__name__}.")
+        words = f"Of {unknown} messages nobody knows yet whether they left."
+        if to_settle:
+            words += f" {to_settle} of them wait for a person: hubgate message unknown --to-settle."
+        return ComponentState("unknown messages", not to_settle, words)
 
     async def _counters_state(self) -> ComponentState:
         healthy = await self._counters.healthy()

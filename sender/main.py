@@ -22,6 +22,7 @@ from sender.destinations.registry import DESTINATIONS
 from sender.egress import Egress
 from sender.guard import Guard
 from sender.logs import configure_logs
+from sender.look_up import LookUps
 from sender.names import SystemNames
 from sender.permit import PermitDesk
 from sender.post import Posting
@@ -34,6 +35,8 @@ from sender.turns import Turns
 
 ATTEMPTS_IN_ALL = 2_048
 ATTEMPTS_PER_INSTANCE = 512
+LOOK_UPS_IN_ALL = 16
+LOOK_UPS_PER_INSTANCE = 1
 POSTS_IN_ALL = 1_024
 POSTS_PER_HOST = 128
 DRAIN_SECONDS = 10.0
@@ -60,13 +63,14 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
     sandbox = SandboxDoor(asyncio.sleep)
     recorder = Recorder(registry)
     guard = Guard(_now, time.monotonic)
+    routes = {
+        name: Route(backend, sandbox if name == "sandbox" else backend_door)
+        for name, backend in BACKENDS.items()
+    }
     delivery = Delivery(
         permits=PermitDesk(settings.permit_public_keys, _now),
         guard=guard,
-        routes={
-            name: Route(backend, sandbox if name == "sandbox" else backend_door)
-            for name, backend in BACKENDS.items()
-        },
+        routes=routes,
         turns=Turns(ATTEMPTS_IN_ALL, ATTEMPTS_PER_INSTANCE),
         recorder=recorder,
         monotonic=time.monotonic,
@@ -79,7 +83,9 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         now=_now,
         monotonic=time.monotonic,
     )
-    return _Parts(names, egress, own_network, delivery, SenderServicer(delivery, posting, guard, recorder))
+    look_ups = LookUps(routes, Turns(LOOK_UPS_IN_ALL, LOOK_UPS_PER_INSTANCE), time.monotonic)
+    servicer = SenderServicer(delivery, posting, look_ups, guard, recorder)
+    return _Parts(names, egress, own_network, delivery, servicer)
 
 
 async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] | None = None) -> None:

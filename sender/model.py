@@ -220,6 +220,42 @@ class PostResult:
     retry_after_seconds: float | None = None
 
 
+class LookUpOutcome(IntEnum):
+    """How looking for a message ended; numbers as in `sender_service.proto`."""
+
+    LOOKED = 1
+    NOT_OFFERED = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """A message that is looked for: a text that went to one person, not before `since`."""
+
+    connection: Connection
+    recipient: Recipient
+    text: str = field(repr=False)
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A message that a back end has. `kind` is `accepted`, `sent`, `delivered`, `read` or `failed`."""
+
+    external_message_id: str
+    sent_at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpResult:
+    """How looking ended, in a short stable word too, and what was found, the oldest first."""
+
+    outcome: LookUpOutcome
+    reason: str
+    found: tuple[FoundMessage, ...] = ()
+
+
 class UnaddressableError(Exception):
     """The back end has no way to address this recipient, or the connection cannot be made a request of."""
 

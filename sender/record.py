@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sender.model import AttemptResult, Order, Outcome, PostResult
+from sender.model import AttemptResult, LookUpResult, Order, Outcome, PostResult
 
 _BACKENDS = frozenset({"evolution", "cloud_api", "waha", "sandbox"})
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -30,6 +30,12 @@ class Recorder:
         self._children: dict[tuple[str, Outcome], tuple[Counter, Histogram, str]] = {}
         self._posts = Counter(
             "hubgate_sender_posts_total", "Events posted.", ["kind", "outcome"], registry=registry
+        )
+        self._look_ups = Counter(
+            "hubgate_sender_look_ups_total",
+            "Looks for messages whose outcome is unknown.",
+            ["backend", "outcome"],
+            registry=registry,
         )
         self._guard_streams = Gauge("hubgate_sender_guard_streams", "Open guard streams.", registry=registry)
 
@@ -79,6 +85,11 @@ class Recorder:
             http_status=found.http_status,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def look_up(self, backend: str, found: LookUpResult) -> None:
+        """A back end was looked at, or not."""
+        self._look_ups.labels(_label(backend), found.outcome.name).inc()
+        self._log.info("look_up", backend=_label(backend), outcome=found.outcome.name, reason=found.reason)
 
     def guard_stream(self, speaker_id: str, *, opened: bool) -> None:
         """A policy core began or ended to speak."""

@@ -10,14 +10,18 @@ from hubgate.sender.v1 import sender_service_pb2 as pb
 from policycore.dispatch.deadlines import Deadlines
 from policycore.dispatch.lanes import NO_SENDER, PendingAttempt, SenderLanes
 from policycore.dispatch.links import SenderLink
+from policycore.dispatch.look_up_wire import look_from, look_up_to
 from policycore.dispatch.permits import PermitSigner
 from policycore.dispatch.sender_wire import connection_to, post_result_from, post_to
 from policycore.ports import AttemptOutcome, OutboundMessage, Posting, PostOutcome, PostResult
+from policycore.reconciliation import UnknownMessage
 from policycore.registry.snapshot import InstanceConfig
+from policycore.unknown_ledger import Look, LookOutcome
 
 ATTEMPT_SECONDS = 35.0
 POST_SECONDS = 35.0
 PROBE_SECONDS = 15.0
+LOOK_UP_SECONDS = 15.0
 
 NOT_POSTED = PostResult(PostOutcome.RETRY, 0, None, "No sender is connected.")
 """The answer to a posting that reached no sender: it does not count as a try."""
@@ -26,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SenderPool:
-    """Implements `Senders`, `EventPoster` and `SenderProbe` over `links`.
+    """Implements `Senders`, `EventPoster`, `SenderProbe` and `BackendLooker` over `links`.
 
     A link takes attempts only while its guard obeys, so a `GuardBroadcaster` must speak on the same links.
     `clock` gives
@@ -114,6 +118,19 @@ class SenderPool:
         except grpc.aio.AioRpcError as error:
             return "", "", f"The sender did not answer ({error.code().name})."
         return answer.state, answer.reason, answer.error_text
+
+    async def look_up(self, message: UnknownMessage, instance: InstanceConfig) -> Look:
+        """What the instance's back end has of a message. Needs no guard: it sends nothing."""
+        sender = self._choose(_reachable)
+        if sender is None:
+            return Look(LookOutcome.FAILED, "no_sender")
+        try:
+            answer = await sender.link.stub.LookUpMessage(
+                look_up_to(message, instance), timeout=LOOK_UP_SECONDS, metadata=sender.link.metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            return Look(LookOutcome.FAILED, f"sender_{error.code().name.lower()}")
+        return look_from(answer)
 
     def _choose(self, suits: Callable[[SenderLanes], bool]) -> SenderLanes | None:
         if self._closing:

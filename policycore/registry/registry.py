@@ -18,6 +18,7 @@ from policycore.registry.rules import RulesRegistry
 from policycore.registry.sealing import Sealing
 from policycore.registry.suppressions import Suppressions
 from policycore.registry.system_state import SystemWatch
+from policycore.registry.unknowns import UnknownDesk
 from policycore.registry.webhooks import CustomerWebhooks
 
 
@@ -37,6 +38,7 @@ class Registry:
     pauses: Pauses
     rules: RulesRegistry
     log: PolicyLog
+    unknowns: UnknownDesk
     system: SystemWatch
 
 
@@ -45,6 +47,7 @@ def build_registry(
     store: RegistryStore,
     log_reader: LogReader,
     replays: DeliveryReplays,
+    unknowns: UnknownDesk,
     sealing: Sealing,
     probe: SenderProbe,
     guards: SenderGuards,
@@ -70,5 +73,6 @@ def build_registry(
         pauses=Pauses(store, guards, random_bytes),
         rules=RulesRegistry(store),
         log=PolicyLog(log_reader, replays, wake_outbox),
+        unknowns=unknowns,
         system=system,
     )

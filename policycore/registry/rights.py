@@ -79,6 +79,8 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "ListMessages": _ADMIN_AND_EDGE,
     "ListDeliveries": _ADMIN_AND_EDGE,
     "ReplayDelivery": _ADMIN,
+    "ListUnknownMessages": _ADMIN,
+    "SettleMessage": _ADMIN,
     "ListRefusals": _ADMIN,
     "ListAuditEntries": _ADMIN,
     "GetSystemState": _ADMIN,

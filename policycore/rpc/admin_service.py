@@ -7,6 +7,7 @@ from policycore.rpc.admin_controls import ControlMethods
 from policycore.rpc.admin_instances import InstanceMethods
 from policycore.rpc.admin_integrations import IntegrationMethods
 from policycore.rpc.admin_records import RecordMethods
+from policycore.rpc.admin_unknowns import UnknownMethods
 
 
 class AdminServicer(
@@ -15,6 +16,7 @@ class AdminServicer(
     IntegrationMethods,
     ControlMethods,
     RecordMethods,
+    UnknownMethods,
     admin_service_pb2_grpc.AdminServiceServicer,
 ):
     """Every RPC of the AdminService over the registry. Runs behind `IdentityInterceptor`."""

@@ -17,6 +17,7 @@ from policycore.store.message_rows import read_views, view_of_row
 from policycore.store.quota_rows import reserved_quota
 from policycore.store.receipts import apply_receipts, take_early_receipts
 from policycore.store.tables import cool_downs, messages, suppressions
+from policycore.store.unknown_notes import note_unknown
 
 _STATES = {
     Outcome.ACCEPTED: MessageState.ACCEPTED,
@@ -27,6 +28,7 @@ _STATES = {
 _GIVES_BACK = frozenset({MessageState.REJECTED, MessageState.LAPSED})
 _OPEN = (int(MessageState.WAITING), int(MessageState.HANDED_OUT))
 _SETTLEABLE = (*_OPEN, int(MessageState.UNKNOWN))
+_UNKNOWN = int(MessageState.UNKNOWN)
 RETRY_GAP = timedelta(seconds=1)
 
 
@@ -46,6 +48,7 @@ async def settle(
         await connection.execute(_UPDATE, changes)
     lost = [row for row, change in zip(rows, changes, strict=True) if _gives_back(row, change)]
     await _give_back(connection, lost)
+    await note_unknown(connection, [each["b_id"] for each in changes if each["b_state"] == _UNKNOWN], now)
     accepted = [(row.instance_id, by_id[row.id].external_message_id) for row in rows]
     early = await take_early_receipts(connection, [pair for pair in accepted if pair[1]])
     if early:

@@ -31,6 +31,7 @@ from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.store_state_tables import store_state as store_state
 from policycore.store.types import Instant
+from policycore.store.unknown_tables import unknown_messages as unknown_messages
 
 # --- configuration
 # -------------------------------------------------------------------------------------------------
@@ -99,6 +100,8 @@ instances = Table(
     Column("state_reason", String(64), nullable=False, server_default=""),
     Column("state_changed_at", Instant, nullable=False),
     Column("replies_only_until", Instant),
+    Column("unacknowledged_since", Instant),
+    Column("held_until", Instant),
     Column("messages_per_second", Float),
     Column("burst", Integer),
     Column("created_at", Instant, nullable=False),

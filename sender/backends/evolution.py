@@ -7,6 +7,7 @@ It has no idempotency and no client token: a repeated request is a repeated mess
 from collections.abc import Mapping
 
 from sender.backends import cloud_api
+from sender.backends.evolution_chats import CHATS
 from sender.backends.wire import (
     Backend,
     Row,
@@ -258,4 +259,4 @@ def parse_probe(exchange: Exchange) -> InstanceState:
     return InstanceState("", f"http_{exchange.status}", "The back end did not tell the instance's state.")
 
 
-EVOLUTION = Backend("evolution", build, parse, build_probe, parse_probe)
+EVOLUTION = Backend("evolution", build, parse, build_probe, parse_probe, CHATS)

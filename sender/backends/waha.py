@@ -5,6 +5,7 @@ Facts from https://waha.devlike.pro/docs and https://github.com/devlikeapro/waha
 
 from collections.abc import Mapping
 
+from sender.backends.waha_chats import CHATS, chat_id, message_id
 from sender.backends.wire import (
     Backend,
     Row,
@@ -12,9 +13,7 @@ from sender.backends.wire import (
     json_body,
     json_object,
     json_value,
-    lid_digits,
     member,
-    phone_digits,
     probe_failure,
     result,
     text_of,
@@ -138,21 +137,13 @@ def build(connection: Connection, recipient: Recipient, text: str, correlation_i
     """`POST {base}/api/sendText`. `correlation_id` is unused: only the engine can make a message id."""
     if not connection.external_name:
         raise UnaddressableError("The connection lacks the session's name.")
-    body = {"session": connection.external_name, "chatId": _chat_id(recipient), "text": text}
+    body = {"session": connection.external_name, "chatId": chat_id(recipient), "text": text}
     return HttpRequest(
         method="POST",
         url=endpoint(connection.base_url, "api", "sendText"),
         headers={"X-Api-Key": connection.api_token, "Content-Type": "application/json"},
         body=json_body(body),
     )
-
-
-def _chat_id(recipient: Recipient) -> str:
-    if recipient.phone:
-        return f"{phone_digits(recipient.phone)}@c.us"
-    if recipient.lid:
-        return f"{lid_digits(recipient.lid)}@lid"
-    raise UnaddressableError("WAHA reaches people by phone number or linked id only.")
 
 
 def parse(exchange: Exchange) -> AttemptResult:
@@ -172,25 +163,9 @@ def _success(answer: HttpAnswer) -> AttemptResult:
     body = json_value(answer.body)
     if answer.body.strip() and not isinstance(body, dict):
         return result(CODES["waha_unreadable_answer"], answer)
-    message_id = _message_id(body)
-    code = "waha_accepted" if message_id else "waha_accepted_without_id"
-    return result(CODES[code], answer, external_message_id=message_id)
-
-
-def _message_id(body: object) -> str:
-    """The WhatsApp id: text, an object, or the engine's own `key.id`, depending on the engine.
-
-    Receipts name a message as `{fromMe}_{chat}_{id}`, and the spelling of the chat may change from one event
-    to the next, so only the id is kept. Source: https://waha.devlike.pro/docs/how-to/events/.
-    """
-    whole = (
-        text_of(member(body, "id"))
-        or text_of(member(body, "id", "_serialized"))
-        or text_of(member(body, "key", "id"))
-    )
-    parts = whole.split("_")
-    is_composed = len(parts) >= 3 and parts[0] in {"true", "false"} and "@" in parts[1]
-    return parts[2] if is_composed else whole
+    name = message_id(body)
+    code = "waha_accepted" if name else "waha_accepted_without_id"
+    return result(CODES[code], answer, external_message_id=name)
 
 
 def _words(body: object) -> str:
@@ -242,4 +217,4 @@ def parse_probe(exchange: Exchange) -> InstanceState:
     return InstanceState("", f"http_{exchange.status}", "The back end did not tell the session's state.")
 
 
-WAHA = Backend("waha", build, parse, build_probe, parse_probe)
+WAHA = Backend("waha", build, parse, build_probe, parse_probe, CHATS)

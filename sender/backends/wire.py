@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ from sender.model import (
     HttpAnswer,
     HttpRequest,
     InstanceState,
+    LookUp,
+    LookUpResult,
     Outcome,
     Recipient,
     TransportFailure,
@@ -35,14 +37,29 @@ _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True, slots=True)
+class ChatView:
+    """How a back end shows what it has of one chat: the requests that ask for it, and what each answer says.
+
+    Both are pure; only `build` raises, `UnaddressableError`.
+    """
+
+    build: Callable[[LookUp], Sequence[HttpRequest]]
+    parse: Callable[[Exchange, LookUp], LookUpResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
-    """One WhatsApp delivery provider. All four are pure; only builders raise, `UnaddressableError`."""
+    """One WhatsApp delivery provider. All four are pure; only builders raise, `UnaddressableError`.
+
+    `chats` is None if it shows no messages to whom does not know their id.
+    """
 
     name: str
     build: Callable[[Connection, Recipient, str, str], HttpRequest]
     parse: Callable[[Exchange], AttemptResult]
     build_probe: Callable[[Connection], HttpRequest]
     parse_probe: Callable[[Exchange], InstanceState]
+    chats: ChatView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from sender.model import (
     Connection,
     GuardScope,
     InstanceState,
+    LookUp,
+    LookUpResult,
     Order,
     Outcome,
     PermitBatch,
@@ -179,6 +181,31 @@ def post_answer_to(result: PostResult) -> pb.PostEventResponse:
 def probe_answer_to(state: InstanceState) -> pb.ProbeInstanceResponse:
     """An instance's state, for the wire."""
     return pb.ProbeInstanceResponse(state=state.state, reason=state.reason, error_text=state.error_text)
+
+
+def look_up_from(wire: pb.LookUpMessageRequest) -> LookUp:
+    """What is looked for. Raises `CallRefusedError` if its time is no moment."""
+    to = wire.recipient
+    try:
+        since = _moment(wire.since)
+    except (ValueError, OverflowError) as error:
+        raise CallRefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT, "SINCE_NOT_UNDERSTOOD", "That is no moment of this calendar."
+        ) from error
+    recipient = Recipient(to.phone, to.lid, to.business_scoped_id)
+    return LookUp(connection_from(wire.connection), recipient, wire.content.text, since)
+
+
+def look_up_answer_to(result: LookUpResult) -> pb.LookUpMessageResponse:
+    """What was found, for the wire."""
+    wire = pb.LookUpMessageResponse(
+        outcome=pb.LookUpOutcome.ValueType(result.outcome.value), reason=result.reason
+    )
+    for found in result.found:
+        told = wire.found.add(kind=found.kind)
+        told.external_message_id = found.external_message_id.encode("utf-8", "replace").decode()
+        told.sent_at.FromDatetime(found.sent_at)
+    return wire
 
 
 def seconds_from(duration: Duration, default: float) -> float:

@@ -1,4 +1,4 @@
-"""The five calls of `SenderService`: convert, do, convert back."""
+"""The six calls of `SenderService`: convert, do, convert back."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
 from sender.deliver import LONGEST_ATTEMPT_SECONDS, PROBE_SECONDS, Delivery
 from sender.guard import Guard
+from sender.look_up import LOOK_UP_SECONDS, LookUps
 from sender.model import AttemptResult, Outcome, WithheldError
 from sender.post import LONGEST_POST_SECONDS, Posting
 from sender.record import Recorder
@@ -19,6 +20,8 @@ from sender.rpc.convert import (
     connection_from,
     event_from,
     guard_entry_from,
+    look_up_answer_to,
+    look_up_from,
     order_from,
     post_answer_to,
     probe_answer_to,
@@ -33,9 +36,12 @@ _ANSWER_TIME_SECONDS = 0.25
 class SenderServicer(pb_grpc.SenderServiceServicer):
     """Serves the policy core."""
 
-    def __init__(self, delivery: Delivery, posting: Posting, guard: Guard, recorder: Recorder) -> None:
+    def __init__(
+        self, delivery: Delivery, posting: Posting, look_ups: LookUps, guard: Guard, recorder: Recorder
+    ) -> None:
         self._delivery = delivery
         self._posting = posting
+        self._look_ups = look_ups
         self._guard = guard
         self._recorder = recorder
         self._streams: set[DeliverStream] = set()
@@ -89,6 +95,18 @@ class SenderServicer(pb_grpc.SenderServiceServicer):
         """An instance's state."""
         seconds = _seconds_left(context, PROBE_SECONDS)
         return probe_answer_to(await self._delivery.probe(connection_from(request.connection), seconds))
+
+    async def LookUpMessage(
+        self, request: pb.LookUpMessageRequest, context: Context
+    ) -> pb.LookUpMessageResponse:
+        """What a back end has of a chat."""
+        seconds = _seconds_left(context, LOOK_UP_SECONDS)
+        try:
+            found = await self._look_ups.look_up(look_up_from(request), seconds)
+        except CallRefusedError as refused:
+            await abort(context, refused)
+        self._recorder.look_up(request.connection.backend, found)
+        return look_up_answer_to(found)
 
     async def Guard(
         self, request_iterator: AsyncIterator[pb.GuardRequest], context: Context

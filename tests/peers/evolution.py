@@ -1,4 +1,4 @@
-"""Stand-in for Evolution API v2: `sendText`, `connectionState`, and its webhooks.
+"""Stand-in for Evolution API v2: `sendText`, `findMessages`, `connectionState`, and its webhooks.
 
 Wire format: https://github.com/EvolutionAPI/evolution-api (v2.3.6). `python -m peers.evolution`.
 """
@@ -6,12 +6,13 @@ Wire format: https://github.com/EvolutionAPI/evolution-api (v2.3.6). `python -m 
 import json
 import re
 import time
+from datetime import datetime
 from typing import Any, Self
 
 from aiohttp import web
 
 from peers.backend_peer import BackendPeer, json_object
-from peers.peer import run
+from peers.peer import Received, run
 
 ALLOWED_FIELDS = {
     "number",
@@ -53,6 +54,7 @@ class EvolutionPeer(BackendPeer):
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/message/sendText/{instance}", self._send_text)
+        app.router.add_post("/chat/findMessages/{instance}", self._find_messages)
         app.router.add_get("/instance/connectionState/{instance}", self._connection_state)
         app.router.add_route("*", "/{path:.*}", self._no_route)
 
@@ -73,6 +75,30 @@ class EvolutionPeer(BackendPeer):
         message_id = f"3EB0{self.next_number():016X}"
         success = sent(number, str(body["text"]), message_id)
         return await self.take_send(request, number, str(body["text"]), message_id, success, 201)
+
+    async def _find_messages(self, request: web.Request) -> web.StreamResponse:
+        """What was sent in one chat, the newest first, as the real one shows it."""
+        refusal = await self._door(request)
+        if refusal is not None:
+            return refusal
+        script = self.next_script("findMessages", or_anyones=False)
+        if script is not None:
+            return await self.play(request, script)
+        asked = await json_object(request) or {}
+        where = asked["where"]
+        if where["key"]["fromMe"] is not True:
+            return await self.refuse(request, 400, error(400, "Bad Request", ["only what was sent is kept"]))
+        since, until = (
+            datetime.fromisoformat(where["messageTimestamp"][end]).timestamp() for end in ("gte", "lte")
+        )
+        shown = [
+            _record(each)
+            for each in reversed(self.accepted)
+            if _jid(each.to) == where["key"]["remoteJid"] and since <= int(each.at) <= until
+        ]
+        page = shown[: int(asked.get("offset", 50))]
+        listed = {"total": len(shown), "pages": 1, "currentPage": 1, "records": page}
+        return web.json_response({"messages": listed})
 
     async def _connection_state(self, request: web.Request) -> web.StreamResponse:
         refusal = await self._door(request)
@@ -189,6 +215,26 @@ def sent(number: str, text: str, message_id: str) -> dict[str, Any]:
         "messageTimestamp": int(time.time()),
         "instanceId": "0b9f6c0e-5d6e-4a9e-9a0b-2f5d1a7c3e11",
         "source": "unknown",
+    }
+
+
+def _jid(number: str) -> str:
+    return number if "@" in number else f"{number}@s.whatsapp.net"
+
+
+def _record(message: Received) -> dict[str, Any]:
+    """A message as `findMessages` shows it."""
+    return {
+        "id": f"cm{message.external_message_id}",
+        "key": {"id": message.external_message_id, "fromMe": True, "remoteJid": _jid(message.to)},
+        "pushName": "Você",
+        "messageType": "conversation",
+        "message": {"conversation": message.text},
+        "messageTimestamp": int(message.at),
+        "instanceId": "0b9f6c0e-5d6e-4a9e-9a0b-2f5d1a7c3e11",
+        "source": "web",
+        "contextInfo": None,
+        "MessageUpdate": [{"status": "SERVER_ACK"}],
     }
 
 

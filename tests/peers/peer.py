@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -49,6 +50,7 @@ class Received:
     text: str = ""
     external_message_id: str = ""
     accepted: bool = False
+    at: float = field(default_factory=time.time)
 
     @property
     def json(self) -> Any:
@@ -110,9 +112,9 @@ class Peer:
         """Answers as usual again."""
         self._scripts.clear()
 
-    def next_script(self, key: str) -> Script | None:
-        """The script for this person, used up once."""
-        for name in (_digits(key), ANYONE):
+    def next_script(self, key: str, *, or_anyones: bool = True) -> Script | None:
+        """The script for this person, or for anyone, used up once."""
+        for name in (_digits(key), ANYONE) if or_anyones else (_digits(key),):
             waiting = self._scripts.get(name)
             if not waiting:
                 continue

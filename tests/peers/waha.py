@@ -1,4 +1,4 @@
-"""Stand-in for WAHA: `sendText`, a session's state, and webhooks signed with HMAC-SHA512.
+"""Stand-in for WAHA: `sendText`, a chat's messages, a session's state, and webhooks signed with HMAC-SHA512.
 
 Source of the wire format: https://waha.devlike.pro/docs. `python -m peers.waha`.
 """
@@ -57,6 +57,7 @@ class WahaPeer(BackendPeer):
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/api/sendText", self._send_text)
         app.router.add_get("/api/sessions/{session}", self._session_state)
+        app.router.add_get("/api/{session}/chats/{chat}/messages", self._chat_messages)
         app.router.add_route("*", "/{path:.*}", self._no_route)
 
     async def _send_text(self, request: web.Request) -> web.StreamResponse:
@@ -80,6 +81,26 @@ class WahaPeer(BackendPeer):
         message_id = f"3EB0{self.next_number():016X}"
         success = sent(chat, str(body["text"]), f"true_{chat}_{message_id}")
         return await self.take_send(request, chat, str(body["text"]), message_id, success, 201)
+
+    async def _chat_messages(self, request: web.Request) -> web.StreamResponse:
+        """What was sent in one chat, the newest first."""
+        if request.headers.get("X-Api-Key") != self.api_key:
+            return await self.refuse(request, 401, {"message": "Unauthorized", "statusCode": 401})
+        script = self.next_script("chats", or_anyones=False)
+        if script is not None:
+            return await self.play(request, script)
+        if request.query.get("filter.fromMe") != "true" or request.match_info["session"] != self.session:
+            return await self.refuse(request, 404, {"message": "Session not found", "statusCode": 404})
+        since, most = int(request.query["filter.timestamp.gte"]), int(request.query["limit"])
+        shown = [
+            {
+                **sent(each.to, each.text, f"true_{each.to}_{each.external_message_id}"),
+                "timestamp": int(each.at),
+            }
+            for each in reversed(self.accepted)
+            if each.to == request.match_info["chat"] and int(each.at) >= since
+        ]
+        return web.json_response(shown[:most])
 
     async def _session_state(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("X-Api-Key") != self.api_key:

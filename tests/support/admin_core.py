@@ -23,9 +23,12 @@ from policycore.rpc.admin_service import AdminServicer
 from policycore.rpc.identity import IdentityInterceptor, built_in_identities
 from policycore.store import migrate
 from policycore.store.config_reader import read_snapshot
+from policycore.store.decisions import SnapshotAt
 from policycore.store.engine import Database, open_database
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.registry_store import SqlRegistryStore
+from policycore.store.unknowns import SqlUnknownLedger
+from policycore.usecases.settle_unknown import UnknownMessages
 
 EDGE_TOKEN = "edge-token-for-tests-0123456789"
 ADMIN_TOKEN = "admin-token-for-tests-0123456789"
@@ -134,6 +137,9 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         store=SqlRegistryStore(database, lambda: woken.append("configuration")),
         log_reader=SqlLogReader(database),
         replays=SqlDeliveryReplays(database),
+        unknowns=UnknownMessages(
+            SqlUnknownLedger(database, _snapshot_at(sealing)), os.urandom, lambda: woken.append("outbox")
+        ),
         sealing=sealing,
         probe=probe,
         guards=guards,
@@ -162,6 +168,16 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         await channel.close(None)
         await server.stop(0)
         await database.close()
+
+
+def _snapshot_at(sealing: Sealing) -> SnapshotAt:
+    """What is configured as a transaction sees it, read each time."""
+
+    async def read(connection: Any) -> tuple[datetime, Snapshot]:
+        now = datetime.now(UTC)
+        return now, await read_snapshot(connection, sealing.unseal, now)
+
+    return read
 
 
 def error_info(error: grpc.aio.AioRpcError) -> tuple[str, str, str]:

@@ -63,8 +63,8 @@ class Sender:
             recorder=recorder,
             monotonic=time.monotonic,
         )
-        posting: Any = None
-        self._servicer = SenderServicer(delivery, posting, guard, recorder)
+        unused: Any = None
+        self._servicer = SenderServicer(delivery, unused, unused, guard, recorder)
 
     async def exchange(
         self, request: HttpRequest, *, timeout_seconds: float, before_write: Callable[[], None]

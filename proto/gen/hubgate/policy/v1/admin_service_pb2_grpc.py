@@ -204,6 +204,16 @@ class AdminServiceStub:
                 request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.ListUnknownMessages = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/ListUnknownMessages',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesResponse.FromString,
+                _registered_method=True)
+        self.SettleMessage = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/SettleMessage',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/ListDeliveries',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListDeliveriesRequest.SerializeToString,
@@ -466,6 +476,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnknownMessages(self, request, context):
+        """Lists messages of which nobody knows whether they left, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleMessage(self, request, context):
+        """Settles a message that has been unknown for 24 hours, as a person found out. Nothing is sent again by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeliveries(self, request, context):
         """Lists deliveries to 3CX and to customer webhooks, newest first.
         """
@@ -668,6 +692,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'ListUnknownMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnknownMessages,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesResponse.SerializeToString,
+            ),
+            'SettleMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleMessage,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -1587,6 +1621,60 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/ListMessages',
             hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_records__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnknownMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/ListUnknownMessages',
+            hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_records__pb2.ListUnknownMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/SettleMessage',
+            hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_records__pb2.SettleMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

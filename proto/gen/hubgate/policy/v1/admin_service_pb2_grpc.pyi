@@ -103,6 +103,10 @@ class AdminServiceStub:
     """Lists the policy log, newest first."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListMessagesRequest, _records_pb2.ListMessagesResponse]
     """Lists messages, newest first; the sandbox's phone is read through it."""
+    ListUnknownMessages: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListUnknownMessagesRequest, _records_pb2.ListUnknownMessagesResponse]
+    """Lists messages of which nobody knows whether they left, the oldest first."""
+    SettleMessage: _grpc.UnaryUnaryMultiCallable[_records_pb2.SettleMessageRequest, _records_pb2.SettleMessageResponse]
+    """Settles a message that has been unknown for 24 hours, as a person found out. Nothing is sent again by it."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListDeliveriesRequest, _records_pb2.ListDeliveriesResponse]
     """Lists deliveries to 3CX and to customer webhooks, newest first."""
     ReplayDelivery: _grpc.UnaryUnaryMultiCallable[_records_pb2.ReplayDeliveryRequest, _records_pb2.ReplayDeliveryResponse]
@@ -185,6 +189,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists the policy log, newest first."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_records_pb2.ListMessagesRequest, _records_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """Lists messages, newest first; the sandbox's phone is read through it."""
+    ListUnknownMessages: _aio.UnaryUnaryMultiCallable[_records_pb2.ListUnknownMessagesRequest, _records_pb2.ListUnknownMessagesResponse]  # type: ignore[assignment]
+    """Lists messages of which nobody knows whether they left, the oldest first."""
+    SettleMessage: _aio.UnaryUnaryMultiCallable[_records_pb2.SettleMessageRequest, _records_pb2.SettleMessageResponse]  # type: ignore[assignment]
+    """Settles a message that has been unknown for 24 hours, as a person found out. Nothing is sent again by it."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_records_pb2.ListDeliveriesRequest, _records_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries to 3CX and to customer webhooks, newest first."""
     ReplayDelivery: _aio.UnaryUnaryMultiCallable[_records_pb2.ReplayDeliveryRequest, _records_pb2.ReplayDeliveryResponse]  # type: ignore[assignment]
@@ -462,6 +470,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.ListMessagesResponse, _abc.Awaitable[_records_pb2.ListMessagesResponse]]:
         """Lists messages, newest first; the sandbox's phone is read through it."""
+
+    @_abc_1.abstractmethod
+    def ListUnknownMessages(
+        self,
+        request: _records_pb2.ListUnknownMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.ListUnknownMessagesResponse, _abc.Awaitable[_records_pb2.ListUnknownMessagesResponse]]:
+        """Lists messages of which nobody knows whether they left, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def SettleMessage(
+        self,
+        request: _records_pb2.SettleMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.SettleMessageResponse, _abc.Awaitable[_records_pb2.SettleMessageResponse]]:
+        """Settles a message that has been unknown for 24 hours, as a person found out. Nothing is sent again by it."""
 
     @_abc_1.abstractmethod
     def ListDeliveries(

@@ -29,15 +29,17 @@ from hubgate.policy.v1 import policy_service_pb2 as hubgate_dot_policy_dot_v1_do
 from hubgate.policy.v1 import reasons_pb2 as hubgate_dot_policy_dot_v1_dot_reasons__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhubgate/policy/v1/records.proto\x12\x11hubgate.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehubgate/policy/v1/events.proto\x1a!hubgate/policy/v1/instances.proto\x1a&hubgate/policy/v1/policy_service.proto\x1a\x1fhubgate/policy/v1/reasons.proto\"\xdc\x02\n\x14ListDecisionsRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1f\n\x0binstance_id\x18\x03 \x01(\tR\ninstanceId\x12\x34\n\x06person\x18\x04 \x01(\x0b\x32\x1c.hubgate.policy.v1.PersonRefR\x06person\x12\x35\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.hubgate.policy.v1.ReasonCodeR\x06reason\x12\x34\n\x07verdict\x18\x06 \x01(\x0e\x32\x1a.hubgate.policy.v1.VerdictR\x07verdict\x12\x1b\n\tpage_size\x18\x07 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x08 \x01(\tR\tpageToken\"|\n\x15ListDecisionsResponse\x12;\n\x07records\x18\x01 \x03(\x0b\x32!.hubgate.policy.v1.DecisionRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x96\x02\n\x13ListMessagesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x34\n\x06person\x18\x03 \x01(\x0b\x32\x1c.hubgate.policy.v1.PersonRefR\x06person\x12\x16\n\x06reveal\x18\x04 \x01(\x08R\x06reveal\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32\x1f.hubgate.policy.v1.MessageStateR\x05state\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"v\n\x14ListMessagesResponse\x12\x36\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.hubgate.policy.v1.MessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc4\x04\n\x08\x44\x65livery\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x03 \x01(\tR\rintegrationId\x12\x1d\n\nwebhook_id\x18\x04 \x01(\tR\twebhookId\x12\x1f\n\x0binstance_id\x18\x05 \x01(\tR\ninstanceId\x12\x1d\n\nevent_name\x18\x06 \x01(\tR\teventName\x12\x1b\n\tbody_json\x18\x07 \x01(\tR\x08\x62odyJson\x12\x36\n\x05state\x18\x08 \x01(\x0e\x32 .hubgate.policy.v1.DeliveryStateR\x05state\x12\x1a\n\x08\x61ttempts\x18\t \x01(\x05R\x08\x61ttempts\x12\x42\n\x0fnext_attempt_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12(\n\x10last_http_status\x18\x0b \x01(\x05R\x0elastHttpStatus\x12\x1d\n\nlast_error\x18\x0c \x01(\tR\tlastError\x12\x39\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nsettled_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tsettledAt\"\x8a\x02\n\x15ListDeliveriesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1f\n\x0binstance_id\x18\x03 \x01(\tR\ninstanceId\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .hubgate.policy.v1.DeliveryStateR\x05state\x12\x16\n\x06reveal\x18\x05 \x01(\x08R\x06reveal\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"}\n\x16ListDeliveriesResponse\x12;\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.DeliveryR\ndeliveries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"8\n\x15ReplayDeliveryRequest\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\"Q\n\x16ReplayDeliveryResponse\x12\x37\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.DeliveryR\x08\x64\x65livery\"i\n\x13ListRefusalsRequest\x12\x16\n\x06target\x18\x01 \x01(\tR\x06target\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x14ListRefusalsResponse\x12\x36\n\x08refusals\x18\x01 \x03(\x0b\x32\x1a.hubgate.policy.v1.RefusalR\x08refusals\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n\nAuditEntry\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\x03R\x07\x65ntryId\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x10\n\x03\x61\x63t\x18\x04 \x01(\tR\x03\x61\x63t\x12\x16\n\x06target\x18\x05 \x01(\tR\x06target\x12\x1d\n\naccount_id\x18\x06 \x01(\tR\taccountId\x12\x1f\n\x0b\x64\x65tail_json\x18\x07 \x01(\tR\ndetailJson\"t\n\x17ListAuditEntriesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"{\n\x18ListAuditEntriesResponse\x12\x37\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.hubgate.policy.v1.AuditEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x17\n\x15GetSystemStateRequest\"`\n\x0e\x43omponentState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07healthy\x18\x02 \x01(\x08R\x07healthy\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\"\x9a\x02\n\x16GetSystemStateResponse\x12\x41\n\ncomponents\x18\x01 \x03(\x0b\x32!.hubgate.policy.v1.ComponentStateR\ncomponents\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\'\n\x0fschema_revision\x18\x03 \x01(\tR\x0eschemaRevision\x12?\n\rdatabase_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\x12\x39\n\tinstances\x18\x05 \x03(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\tinstances*\x9b\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1a\n\x16\x44\x45LIVERY_STATE_BLOCKED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhubgate/policy/v1/records.proto\x12\x11hubgate.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehubgate/policy/v1/events.proto\x1a!hubgate/policy/v1/instances.proto\x1a&hubgate/policy/v1/policy_service.proto\x1a\x1fhubgate/policy/v1/reasons.proto\"\xdc\x02\n\x14ListDecisionsRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1f\n\x0binstance_id\x18\x03 \x01(\tR\ninstanceId\x12\x34\n\x06person\x18\x04 \x01(\x0b\x32\x1c.hubgate.policy.v1.PersonRefR\x06person\x12\x35\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.hubgate.policy.v1.ReasonCodeR\x06reason\x12\x34\n\x07verdict\x18\x06 \x01(\x0e\x32\x1a.hubgate.policy.v1.VerdictR\x07verdict\x12\x1b\n\tpage_size\x18\x07 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x08 \x01(\tR\tpageToken\"|\n\x15ListDecisionsResponse\x12;\n\x07records\x18\x01 \x03(\x0b\x32!.hubgate.policy.v1.DecisionRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x96\x02\n\x13ListMessagesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x34\n\x06person\x18\x03 \x01(\x0b\x32\x1c.hubgate.policy.v1.PersonRefR\x06person\x12\x16\n\x06reveal\x18\x04 \x01(\x08R\x06reveal\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32\x1f.hubgate.policy.v1.MessageStateR\x05state\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"v\n\x14ListMessagesResponse\x12\x36\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.hubgate.policy.v1.MessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb5\x01\n\x1aListUnknownMessagesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x1b\n\tripe_only\x18\x03 \x01(\x08R\x08ripeOnly\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\xb5\x02\n\x0eUnknownMessage\x12\x34\n\x07message\x18\x01 \x01(\x0b\x32\x1a.hubgate.policy.v1.MessageR\x07message\x12?\n\runknown_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cunknownSince\x12;\n\x0bsettle_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsettleFrom\x12\x14\n\x05looks\x18\x04 \x01(\x05R\x05looks\x12\x1b\n\tlast_look\x18\x05 \x01(\tR\x08lastLook\x12<\n\x0cnext_look_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nnextLookAt\"\x84\x01\n\x1bListUnknownMessagesResponse\x12=\n\x08messages\x18\x01 \x03(\x0b\x32!.hubgate.policy.v1.UnknownMessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8a\x01\n\x14SettleMessageRequest\x12\x1d\n\nmessage_id\x18\x01 \x01(\tR\tmessageId\x12;\n\x07\x66inding\x18\x02 \x01(\x0e\x32!.hubgate.policy.v1.PersonsFindingR\x07\x66inding\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"M\n\x15SettleMessageResponse\x12\x34\n\x07message\x18\x01 \x01(\x0b\x32\x1a.hubgate.policy.v1.MessageR\x07message\"\xc4\x04\n\x08\x44\x65livery\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x03 \x01(\tR\rintegrationId\x12\x1d\n\nwebhook_id\x18\x04 \x01(\tR\twebhookId\x12\x1f\n\x0binstance_id\x18\x05 \x01(\tR\ninstanceId\x12\x1d\n\nevent_name\x18\x06 \x01(\tR\teventName\x12\x1b\n\tbody_json\x18\x07 \x01(\tR\x08\x62odyJson\x12\x36\n\x05state\x18\x08 \x01(\x0e\x32 .hubgate.policy.v1.DeliveryStateR\x05state\x12\x1a\n\x08\x61ttempts\x18\t \x01(\x05R\x08\x61ttempts\x12\x42\n\x0fnext_attempt_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12(\n\x10last_http_status\x18\x0b \x01(\x05R\x0elastHttpStatus\x12\x1d\n\nlast_error\x18\x0c \x01(\tR\tlastError\x12\x39\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nsettled_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tsettledAt\"\x8a\x02\n\x15ListDeliveriesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1f\n\x0binstance_id\x18\x03 \x01(\tR\ninstanceId\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .hubgate.policy.v1.DeliveryStateR\x05state\x12\x16\n\x06reveal\x18\x05 \x01(\x08R\x06reveal\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"}\n\x16ListDeliveriesResponse\x12;\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.DeliveryR\ndeliveries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"8\n\x15ReplayDeliveryRequest\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\"Q\n\x16ReplayDeliveryResponse\x12\x37\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.DeliveryR\x08\x64\x65livery\"i\n\x13ListRefusalsRequest\x12\x16\n\x06target\x18\x01 \x01(\tR\x06target\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x14ListRefusalsResponse\x12\x36\n\x08refusals\x18\x01 \x03(\x0b\x32\x1a.hubgate.policy.v1.RefusalR\x08refusals\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n\nAuditEntry\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\x03R\x07\x65ntryId\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x10\n\x03\x61\x63t\x18\x04 \x01(\tR\x03\x61\x63t\x12\x16\n\x06target\x18\x05 \x01(\tR\x06target\x12\x1d\n\naccount_id\x18\x06 \x01(\tR\taccountId\x12\x1f\n\x0b\x64\x65tail_json\x18\x07 \x01(\tR\ndetailJson\"t\n\x17ListAuditEntriesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"{\n\x18ListAuditEntriesResponse\x12\x37\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.hubgate.policy.v1.AuditEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x17\n\x15GetSystemStateRequest\"`\n\x0e\x43omponentState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07healthy\x18\x02 \x01(\x08R\x07healthy\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\"\x9a\x02\n\x16GetSystemStateResponse\x12\x41\n\ncomponents\x18\x01 \x03(\x0b\x32!.hubgate.policy.v1.ComponentStateR\ncomponents\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\'\n\x0fschema_revision\x18\x03 \x01(\tR\x0eschemaRevision\x12?\n\rdatabase_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\x12\x39\n\tinstances\x18\x05 \x03(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\tinstances*i\n\x0ePersonsFinding\x12\x1f\n\x1bPERSONS_FINDING_UNSPECIFIED\x10\x00\x12\x18\n\x14PERSONS_FINDING_SENT\x10\x01\x12\x1c\n\x18PERSONS_FINDING_NOT_SENT\x10\x02*\x9b\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1a\n\x16\x44\x45LIVERY_STATE_BLOCKED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hubgate.policy.v1.records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERYSTATE']._serialized_start=3335
-  _globals['_DELIVERYSTATE']._serialized_end=3490
+  _globals['_PERSONSFINDING']._serialized_start=4185
+  _globals['_PERSONSFINDING']._serialized_end=4290
+  _globals['_DELIVERYSTATE']._serialized_start=4293
+  _globals['_DELIVERYSTATE']._serialized_end=4448
   _globals['_LISTDECISIONSREQUEST']._serialized_start=228
   _globals['_LISTDECISIONSREQUEST']._serialized_end=576
   _globals['_LISTDECISIONSRESPONSE']._serialized_start=578
@@ -46,30 +48,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESREQUEST']._serialized_end=983
   _globals['_LISTMESSAGESRESPONSE']._serialized_start=985
   _globals['_LISTMESSAGESRESPONSE']._serialized_end=1103
-  _globals['_DELIVERY']._serialized_start=1106
-  _globals['_DELIVERY']._serialized_end=1686
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1689
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1955
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1957
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2082
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=2084
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=2140
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=2142
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=2223
-  _globals['_LISTREFUSALSREQUEST']._serialized_start=2225
-  _globals['_LISTREFUSALSREQUEST']._serialized_end=2330
-  _globals['_LISTREFUSALSRESPONSE']._serialized_start=2332
-  _globals['_LISTREFUSALSRESPONSE']._serialized_end=2450
-  _globals['_AUDITENTRY']._serialized_start=2453
-  _globals['_AUDITENTRY']._serialized_end=2681
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=2683
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=2799
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=2801
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=2924
-  _globals['_GETSYSTEMSTATEREQUEST']._serialized_start=2926
-  _globals['_GETSYSTEMSTATEREQUEST']._serialized_end=2949
-  _globals['_COMPONENTSTATE']._serialized_start=2951
-  _globals['_COMPONENTSTATE']._serialized_end=3047
-  _globals['_GETSYSTEMSTATERESPONSE']._serialized_start=3050
-  _globals['_GETSYSTEMSTATERESPONSE']._serialized_end=3332
+  _globals['_LISTUNKNOWNMESSAGESREQUEST']._serialized_start=1106
+  _globals['_LISTUNKNOWNMESSAGESREQUEST']._serialized_end=1287
+  _globals['_UNKNOWNMESSAGE']._serialized_start=1290
+  _globals['_UNKNOWNMESSAGE']._serialized_end=1599
+  _globals['_LISTUNKNOWNMESSAGESRESPONSE']._serialized_start=1602
+  _globals['_LISTUNKNOWNMESSAGESRESPONSE']._serialized_end=1734
+  _globals['_SETTLEMESSAGEREQUEST']._serialized_start=1737
+  _globals['_SETTLEMESSAGEREQUEST']._serialized_end=1875
+  _globals['_SETTLEMESSAGERESPONSE']._serialized_start=1877
+  _globals['_SETTLEMESSAGERESPONSE']._serialized_end=1954
+  _globals['_DELIVERY']._serialized_start=1957
+  _globals['_DELIVERY']._serialized_end=2537
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2540
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2806
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2808
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2933
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=2935
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=2991
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=2993
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=3074
+  _globals['_LISTREFUSALSREQUEST']._serialized_start=3076
+  _globals['_LISTREFUSALSREQUEST']._serialized_end=3181
+  _globals['_LISTREFUSALSRESPONSE']._serialized_start=3183
+  _globals['_LISTREFUSALSRESPONSE']._serialized_end=3301
+  _globals['_AUDITENTRY']._serialized_start=3304
+  _globals['_AUDITENTRY']._serialized_end=3532
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=3534
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=3650
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=3652
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=3775
+  _globals['_GETSYSTEMSTATEREQUEST']._serialized_start=3777
+  _globals['_GETSYSTEMSTATEREQUEST']._serialized_end=3800
+  _globals['_COMPONENTSTATE']._serialized_start=3802
+  _globals['_COMPONENTSTATE']._serialized_end=3898
+  _globals['_GETSYSTEMSTATERESPONSE']._serialized_start=3901
+  _globals['_GETSYSTEMSTATERESPONSE']._serialized_end=4183
 # @@protoc_insertion_point(module_scope)

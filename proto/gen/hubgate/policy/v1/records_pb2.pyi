@@ -24,6 +24,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _PersonsFinding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PersonsFindingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PersonsFinding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PERSONS_FINDING_UNSPECIFIED: _PersonsFinding.ValueType  # 0
+    """Never sent."""
+    PERSONS_FINDING_SENT: _PersonsFinding.ValueType  # 1
+    """It was sent: it counts as accepted, and keeps its quota."""
+    PERSONS_FINDING_NOT_SENT: _PersonsFinding.ValueType  # 2
+    """It was not sent: it counts as refused, and gives its quota back."""
+
+class PersonsFinding(_PersonsFinding, metaclass=_PersonsFindingEnumTypeWrapper):
+    """What a person found out about a message."""
+
+PERSONS_FINDING_UNSPECIFIED: PersonsFinding.ValueType  # 0
+"""Never sent."""
+PERSONS_FINDING_SENT: PersonsFinding.ValueType  # 1
+"""It was sent: it counts as accepted, and keeps its quota."""
+PERSONS_FINDING_NOT_SENT: PersonsFinding.ValueType  # 2
+"""It was not sent: it counts as refused, and gives its quota back."""
+Global___PersonsFinding: _TypeAlias = PersonsFinding  # noqa: Y015
+
 class _DeliveryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -211,6 +235,176 @@ class ListMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ListUnknownMessagesRequest(_message.Message):
+    """Asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    RIPE_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Only this account."""
+    instance_id: _builtins.str
+    """Only this instance."""
+    ripe_only: _builtins.bool
+    """Only those that a person may settle now."""
+    page_size: _builtins.int
+    """At most 1,000; 50 if 0."""
+    page_token: _builtins.str
+    """Continues a list; from the last answer."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
+        ripe_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "instance_id", b"instance_id", "page_size", b"page_size", "page_token", b"page_token", "ripe_only", b"ripe_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnknownMessagesRequest: _TypeAlias = ListUnknownMessagesRequest  # noqa: Y015
+
+@_typing.final
+class UnknownMessage(_message.Message):
+    """A message of which nobody knows whether it left."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_SINCE_FIELD_NUMBER: _builtins.int
+    SETTLE_FROM_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
+    LAST_LOOK_FIELD_NUMBER: _builtins.int
+    NEXT_LOOK_AT_FIELD_NUMBER: _builtins.int
+    looks: _builtins.int
+    """How often its back end was looked at."""
+    last_look: _builtins.str
+    """How the last look ended, as a short word; empty if there was none."""
+    @_builtins.property
+    def message(self) -> _events_pb2.Message:
+        """The message, without text and with its number masked."""
+
+    @_builtins.property
+    def unknown_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when its outcome is unknown."""
+
+    @_builtins.property
+    def settle_from(self) -> _timestamp_pb2.Timestamp:
+        """From when on a person may settle it."""
+
+    @_builtins.property
+    def next_look_at(self) -> _timestamp_pb2.Timestamp:
+        """When its back end is looked at next; unset if not any more."""
+
+    def __init__(
+        self,
+        *,
+        message: _events_pb2.Message | None = ...,
+        unknown_since: _timestamp_pb2.Timestamp | None = ...,
+        settle_from: _timestamp_pb2.Timestamp | None = ...,
+        looks: _builtins.int = ...,
+        last_look: _builtins.str = ...,
+        next_look_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "next_look_at", b"next_look_at", "settle_from", b"settle_from", "unknown_since", b"unknown_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_look", b"last_look", "looks", b"looks", "message", b"message", "next_look_at", b"next_look_at", "settle_from", b"settle_from", "unknown_since", b"unknown_since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnknownMessage: _TypeAlias = UnknownMessage  # noqa: Y015
+
+@_typing.final
+class ListUnknownMessagesResponse(_message.Message):
+    """One page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnknownMessage]:
+        """The rows, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___UnknownMessage] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnknownMessagesResponse: _TypeAlias = ListUnknownMessagesResponse  # noqa: Y015
+
+@_typing.final
+class SettleMessageRequest(_message.Message):
+    """What became of a message whose outcome is unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message."""
+    finding: Global___PersonsFinding.ValueType
+    """What was found out."""
+    reason: _builtins.str
+    """How it was found out; kept in the audit log."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        finding: Global___PersonsFinding.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "message_id", b"message_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMessageRequest: _TypeAlias = SettleMessageRequest  # noqa: Y015
+
+@_typing.final
+class SettleMessageResponse(_message.Message):
+    """The message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def message(self) -> _events_pb2.Message:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        message: _events_pb2.Message | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleMessageResponse: _TypeAlias = SettleMessageResponse  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):

@@ -137,6 +137,38 @@ POST_OUTCOME_GONE: PostOutcome.ValueType  # 4
 """The other side said it is gone (410). Not tried again by itself."""
 Global___PostOutcome: _TypeAlias = PostOutcome  # noqa: Y015
 
+class _LookUpOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LookUpOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LookUpOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOOK_UP_OUTCOME_UNSPECIFIED: _LookUpOutcome.ValueType  # 0
+    """Never sent."""
+    LOOK_UP_OUTCOME_LOOKED: _LookUpOutcome.ValueType  # 1
+    """The back end showed the chat; `found` is what of it fits. Nothing found proves nothing: a back end may record late,
+    or not at all.
+    """
+    LOOK_UP_OUTCOME_NOT_OFFERED: _LookUpOutcome.ValueType  # 2
+    """This back end shows no messages to whom does not know their id."""
+    LOOK_UP_OUTCOME_FAILED: _LookUpOutcome.ValueType  # 3
+    """It could not be asked, or its answer not be read. Another time it may."""
+
+class LookUpOutcome(_LookUpOutcome, metaclass=_LookUpOutcomeEnumTypeWrapper):
+    """How looking ended."""
+
+LOOK_UP_OUTCOME_UNSPECIFIED: LookUpOutcome.ValueType  # 0
+"""Never sent."""
+LOOK_UP_OUTCOME_LOOKED: LookUpOutcome.ValueType  # 1
+"""The back end showed the chat; `found` is what of it fits. Nothing found proves nothing: a back end may record late,
+or not at all.
+"""
+LOOK_UP_OUTCOME_NOT_OFFERED: LookUpOutcome.ValueType  # 2
+"""This back end shows no messages to whom does not know their id."""
+LOOK_UP_OUTCOME_FAILED: LookUpOutcome.ValueType  # 3
+"""It could not be asked, or its answer not be read. Another time it may."""
+Global___LookUpOutcome: _TypeAlias = LookUpOutcome  # noqa: Y015
+
 class _GuardScope:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -759,6 +791,112 @@ class ProbeInstanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeInstanceResponse: _TypeAlias = ProbeInstanceResponse  # noqa: Y015
+
+@_typing.final
+class LookUpMessageRequest(_message.Message):
+    """What is looked for: a text that went to one person from this instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def connection(self) -> Global___InstanceConnection:
+        """How the instance is reached."""
+
+    @_builtins.property
+    def recipient(self) -> Global___Recipient:
+        """To whom."""
+
+    @_builtins.property
+    def content(self) -> Global___Content:
+        """What."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Nothing older than this counts."""
+
+    def __init__(
+        self,
+        *,
+        connection: Global___InstanceConnection | None = ...,
+        recipient: Global___Recipient | None = ...,
+        content: Global___Content | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "content", b"content", "recipient", b"recipient", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "content", b"content", "recipient", b"recipient", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpMessageRequest: _TypeAlias = LookUpMessageRequest  # noqa: Y015
+
+@_typing.final
+class FoundMessage(_message.Message):
+    """A message that the back end has, with the very text, written by nobody on a phone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    external_message_id: _builtins.str
+    """The back end's id of it."""
+    kind: _builtins.str
+    """`accepted`, `sent`, `delivered`, `read` or `failed`."""
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was sent, by the back end's clock."""
+
+    def __init__(
+        self,
+        *,
+        external_message_id: _builtins.str = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sent_at", b"sent_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_message_id", b"external_message_id", "kind", b"kind", "sent_at", b"sent_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FoundMessage: _TypeAlias = FoundMessage  # noqa: Y015
+
+@_typing.final
+class LookUpMessageResponse(_message.Message):
+    """What was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    outcome: Global___LookUpOutcome.ValueType
+    """How it ended."""
+    reason: _builtins.str
+    """A short stable word for how it ended."""
+    @_builtins.property
+    def found(self) -> _containers.RepeatedCompositeFieldContainer[Global___FoundMessage]:
+        """At most 50, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___LookUpOutcome.ValueType = ...,
+        found: _abc.Iterable[Global___FoundMessage] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpMessageResponse: _TypeAlias = LookUpMessageResponse  # noqa: Y015
 
 @_typing.final
 class Guarded(_message.Message):

@@ -55,6 +55,11 @@ class SenderServiceStub:
                 request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceRequest.SerializeToString,
                 response_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceResponse.FromString,
                 _registered_method=True)
+        self.LookUpMessage = channel.unary_unary(
+                '/hubgate.sender.v1.SenderService/LookUpMessage',
+                request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.SerializeToString,
+                response_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.FromString,
+                _registered_method=True)
         self.Guard = channel.stream_stream(
                 '/hubgate.sender.v1.SenderService/Guard',
                 request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardRequest.SerializeToString,
@@ -94,6 +99,13 @@ class SenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookUpMessage(self, request, context):
+        """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Guard(self, request_iterator, context):
         """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
         for 1 s attempts nothing.
@@ -124,6 +136,11 @@ def add_SenderServiceServicer_to_server(servicer, server):
                     servicer.ProbeInstance,
                     request_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceRequest.FromString,
                     response_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceResponse.SerializeToString,
+            ),
+            'LookUpMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpMessage,
+                    request_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.FromString,
+                    response_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.SerializeToString,
             ),
             'Guard': grpc.stream_stream_rpc_method_handler(
                     servicer.Guard,
@@ -240,6 +257,33 @@ class SenderService:
             '/hubgate.sender.v1.SenderService/ProbeInstance',
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceRequest.SerializeToString,
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.ProbeInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.sender.v1.SenderService/LookUpMessage',
+            hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.SerializeToString,
+            hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class SenderServiceStub:
     """One attempt to post an event to 3CX or to a customer webhook."""
     ProbeInstance: _grpc.UnaryUnaryMultiCallable[_sender_service_pb2.ProbeInstanceRequest, _sender_service_pb2.ProbeInstanceResponse]
     """Asks a back end for the state of an instance."""
+    LookUpMessage: _grpc.UnaryUnaryMultiCallable[_sender_service_pb2.LookUpMessageRequest, _sender_service_pb2.LookUpMessageResponse]
+    """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
     Guard: _grpc.StreamStreamMultiCallable[_sender_service_pb2.GuardRequest, _sender_service_pb2.GuardResponse]
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
@@ -59,6 +61,8 @@ class SenderServiceAsyncStub(SenderServiceStub):
     """One attempt to post an event to 3CX or to a customer webhook."""
     ProbeInstance: _aio.UnaryUnaryMultiCallable[_sender_service_pb2.ProbeInstanceRequest, _sender_service_pb2.ProbeInstanceResponse]  # type: ignore[assignment]
     """Asks a back end for the state of an instance."""
+    LookUpMessage: _aio.UnaryUnaryMultiCallable[_sender_service_pb2.LookUpMessageRequest, _sender_service_pb2.LookUpMessageResponse]  # type: ignore[assignment]
+    """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
     Guard: _aio.StreamStreamMultiCallable[_sender_service_pb2.GuardRequest, _sender_service_pb2.GuardResponse]  # type: ignore[assignment]
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
@@ -98,6 +102,14 @@ class SenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sender_service_pb2.ProbeInstanceResponse, _abc.Awaitable[_sender_service_pb2.ProbeInstanceResponse]]:
         """Asks a back end for the state of an instance."""
+
+    @_abc_1.abstractmethod
+    def LookUpMessage(
+        self,
+        request: _sender_service_pb2.LookUpMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_service_pb2.LookUpMessageResponse, _abc.Awaitable[_sender_service_pb2.LookUpMessageResponse]]:
+        """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
 
     @_abc_1.abstractmethod
     def Guard(
