@@ -70,7 +70,7 @@ def examine(
     parts = [part for part in state.components if not part.name.startswith("instance ")]
     checks += [Check(part.name, part.healthy, part.explanation) for part in parts]
     checks.append(_clock(state.database_time.ToDatetime(UTC), now()))
-    checks += [_instance(instance) for instance in state.instances]
+    checks += [instance_check(instance) for instance in state.instances]
     return [*checks, *_edge()]
 
 
@@ -82,9 +82,15 @@ def _clock(database_time: datetime, here: datetime) -> Check:
     return Check("clock here", False, f"{sentence} Set it right: signatures with timestamps will be refused.")
 
 
-def _instance(instance: Any) -> Check:
+def instance_check(instance: Any) -> Check:
+    """An instance, as the policy core shows it."""
     name = f"instance {instance.name} ({instance.instance_id})"
     state = enum_word(instance, "state")
+    if instance.HasField("unacknowledged_since"):
+        since = instance.unacknowledged_since.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return Check(
+            name, False, f"It says {state}, but acknowledged nothing that it accepted since {since}."
+        )
     why = f", {instance.state_reason}" if instance.state_reason else ""
     if instance.state == events_pb2.INSTANCE_STATE_OPEN:
         return Check(name, True, f"The {instance.backend} instance is open.")

@@ -36,6 +36,7 @@ from policycore.rpc.identity import HEALTH, REFLECTION, IdentityInterceptor, bui
 from policycore.rpc.policy import PolicyServicer, PolicyUseCases
 from policycore.rpc.server import PolicyServer
 from policycore.settings import Settings
+from policycore.store.acknowledgements import SqlAcknowledgements
 from policycore.store.config_cache import ConfigCache
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
@@ -54,6 +55,7 @@ from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
+from policycore.usecases.watch_acknowledgements import AcknowledgementWatch
 
 FRESH_SECONDS = 1.5
 """A copy of the configuration older than this guards nobody: senders then stop by themselves."""
@@ -78,6 +80,7 @@ class PolicyCore:
     retention: RetentionWatch
     reconciler: Reconciler
     unknowns: SqlUnknownLedger
+    acknowledgements: AcknowledgementWatch
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -103,6 +106,10 @@ class PolicyCore:
         unknown, to_settle = await self.unknowns.count()
         self.use_cases.metrics.unknown_messages.set(unknown)
         self.use_cases.metrics.unknown_to_settle.set(to_settle)
+
+    async def look_at_acknowledgements(self) -> None:
+        """Marks instances whose sends are not acknowledged, unmarks others, and sets the gauge."""
+        self.use_cases.metrics.instances_unacknowledged.set(await self.acknowledgements.look())
 
     async def note_token_uses(self) -> None:
         """Moves the last-used marks of service tokens forward."""
@@ -224,6 +231,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         retention,
         reconciler,
         unknowns,
+        AcknowledgementWatch(SqlAcknowledgements(database), changes.notify),
     )
 
 

@@ -29,7 +29,7 @@ CLEAN_EVERY = 12
 """Expired rows are removed at every twelfth sweep: once a minute."""
 
 _COUNT_EVERY = 15
-"""Unknown messages are counted, and settled ones forgotten, at every fifteenth round: twice a minute."""
+"""Unknown messages are counted, settled ones forgotten, and acknowledgements looked at, at every fifteenth round."""
 
 
 def _now() -> datetime:
@@ -104,6 +104,7 @@ async def _reconcile(core: PolicyCore) -> None:
             await core.reconciler.run_round()
             if rounds % _COUNT_EVERY == 0:
                 await core.count_unknowns()
+                await core.look_at_acknowledgements()
         except (PolicyCoreError, SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("reconcile.failed", error=type(error).__name__)
 

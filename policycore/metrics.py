@@ -44,6 +44,11 @@ class Metrics:
             "Those of them that have waited 24 hours and need a person.",
             registry=self.registry,
         )
+        self.instances_unacknowledged = Gauge(
+            "hubgate_instances_unacknowledged",
+            "Instances that do not acknowledge what they accept, whatever state they report.",
+            registry=self.registry,
+        )
         self.invariants_checked = Counter(
             "hubgate_invariant_checked_total",
             "What this process held against an invariant.",

@@ -140,8 +140,13 @@ class QuotaFact(Struct, frozen=True):
     resets_at: datetime
 
 
+UNACKNOWLEDGED = "unacknowledged"
+
+
 class InstanceFact(Struct, frozen=True):
-    """The instance that was chosen. `state` is `open`, `connecting` or `close`."""
+    """The instance that was chosen. `state` is `open`, `connecting` or `close`; or `unacknowledged`, whatever it says,
+    while it is held because what it accepts is not acknowledged any more.
+    """
 
     instance_id: str
     backend: str

@@ -10,7 +10,7 @@ from policycore.dispatch.links import SenderLink
 from policycore.errors import PolicyCoreError
 from policycore.model import Rules
 from policycore.ports import Counters
-from policycore.registry.snapshot import Snapshot
+from policycore.registry.snapshot import InstanceConfig, Snapshot
 from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
 from policycore.store.invariant_store import SHOWN_FOR, Notices, read_notices
@@ -104,10 +104,15 @@ class CoreWatch:
 
     def _instance_states(self) -> list[ComponentState]:
         instances = self._snapshot().instances.values()
-        return [
-            ComponentState(f"instance {each.name}", each.state == "open", f"Its state is {each.state}.")
-            for each in instances
-        ]
+        return [_instance_state(each) for each in instances]
+
+
+def _instance_state(instance: InstanceConfig) -> ComponentState:
+    name, words = f"instance {instance.name}", f"Its state is {instance.state}."
+    if instance.unacknowledged_since is None:
+        return ComponentState(name, instance.state == "open", words)
+    words += f" Nothing it accepted since {_minute(instance.unacknowledged_since)} was acknowledged."
+    return ComponentState(name, False, words)
 
 
 def _broken(notices: Notices) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from policycore.model import Facts, Finding, Intent, Rules, allow
+from policycore.model import UNACKNOWLEDGED, Facts, Finding, Intent, Rules, allow
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 SANDBOX = "sandbox"
@@ -13,7 +13,7 @@ _ALLOWED = allow(CheckName.INSTANCE)
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     """Deny without an instance and for a test key outside the sandbox; defer while the instance is not
-    `open`.
+    `open`, or does not acknowledge what it accepts.
     """
     instance = facts.instance
     if instance is None:
@@ -33,8 +33,11 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     if instance.state_changed_at is not None:
         noted["state_changed_at"] = instance.state_changed_at.isoformat(timespec="seconds")
         since = f" since {noted['state_changed_at']}"
-    explanation = (
-        f"The instance {instance.instance_id} is not connected: its state is {instance.state!r}{since}."
-    )
+    if instance.state == UNACKNOWLEDGED:
+        explanation = f"Nothing that the instance {instance.instance_id} accepted{since} was acknowledged."
+    else:
+        explanation = (
+            f"The instance {instance.instance_id} is not connected: its state is {instance.state!r}{since}."
+        )
     reason = ReasonCode.INSTANCE_NOT_CONNECTED
     return Finding(CheckName.INSTANCE, Verdict.DEFER, reason, explanation, facts=noted)

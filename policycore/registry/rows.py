@@ -96,6 +96,8 @@ class InstanceRow:
     messages_per_second: float | None
     burst: int | None
     created_at: datetime
+    unacknowledged_since: datetime | None = None
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

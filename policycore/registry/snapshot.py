@@ -26,7 +26,9 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class InstanceConfig:
-    """A connected WhatsApp number. `messages_per_second` 0 means no pace."""
+    """A connected WhatsApp number. `messages_per_second` 0 means no pace. Since `unacknowledged_since` it has not
+    acknowledged what it accepted, and until `held_until` nothing is sent through it.
+    """
 
     instance_id: str
     account_id: str
@@ -43,6 +45,8 @@ class InstanceConfig:
     replies_only_until: datetime | None
     messages_per_second: float
     burst: int
+    unacknowledged_since: datetime | None = None
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

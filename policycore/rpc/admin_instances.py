@@ -87,4 +87,6 @@ def instance_to_wire(row: InstanceRow) -> pb.Instance:
         wire.burst = row.burst
     set_moment(wire.state_changed_at, row.state_changed_at)
     set_moment(wire.created_at, row.created_at)
+    set_moment(wire.unacknowledged_since, row.unacknowledged_since)
+    set_moment(wire.held_until, row.held_until)
     return wire

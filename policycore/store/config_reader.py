@@ -168,6 +168,8 @@ def _instance(row: Row[Any], unseal: Unseal) -> InstanceConfig:
         replies_only_until=row.replies_only_until,
         messages_per_second=rate if row.messages_per_second is None else row.messages_per_second,
         burst=burst if row.burst is None else row.burst,
+        unacknowledged_since=row.unacknowledged_since,
+        held_until=row.held_until,
     )
 
 

@@ -18,7 +18,16 @@ from policycore.ledger import (
     PersonFacts,
     WindowRow,
 )
-from policycore.model import TEMPLATED, Facts, InstanceFact, Intent, QuotaFact, TemplateFact, ToggleFacts
+from policycore.model import (
+    TEMPLATED,
+    UNACKNOWLEDGED,
+    Facts,
+    InstanceFact,
+    Intent,
+    QuotaFact,
+    TemplateFact,
+    ToggleFacts,
+)
 from policycore.phone import normalize_phone
 from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
@@ -237,14 +246,18 @@ def facts_of(
             found.quota.get((account.account_id, item.periods.month), 0),
             item.periods.month_resets_at,
         ),
-        instance=InstanceFact(
-            instance.instance_id, instance.backend, instance.state, instance.state_changed_at
-        )
-        if instance
-        else None,
+        instance=instance_fact(instance, now) if instance else None,
         clock_offset_seconds=clock_offset_seconds,
     )
     return facts, instance
+
+
+def instance_fact(instance: InstanceConfig, now: datetime) -> InstanceFact:
+    """The instance as decisions see it at `now`."""
+    state, changed_at = instance.state, instance.state_changed_at
+    if instance.held_until is not None and state == "open" and now < instance.held_until:
+        state, changed_at = UNACKNOWLEDGED, instance.unacknowledged_since or changed_at
+    return InstanceFact(instance.instance_id, instance.backend, state, changed_at)
 
 
 def _toggles(item: Prepared) -> ToggleFacts:

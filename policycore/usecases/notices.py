@@ -19,12 +19,13 @@ from policycore.decide_inputs import decision_inputs
 from policycore.event_ledger import EventTransaction, EventWrites, KnownPerson
 from policycore.ids import RandomBytes, new_id
 from policycore.ledger import MessageState, MessageView, NewDecision, NewMessage
-from policycore.model import Action, Decision, EventType, Facts, InstanceFact, Intent, Source, SuppressionFact
+from policycore.model import Action, Decision, EventType, Facts, Intent, Source, SuppressionFact
 from policycore.optout.match import MatchKind
 from policycore.optout.replies import reply
 from policycore.phone import mask_phone
 from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig
+from policycore.usecases.gather import instance_fact
 
 CONFIRMATION_LIFE = timedelta(minutes=5)
 """A confirmation later than this is not sent (47 CFR 64.1200(a)(12) presumes consent to one within five
@@ -118,9 +119,7 @@ def _facts(notice: Notice, transaction: EventTransaction, last_inbound_at: datet
         suppression=_other_suppression(notice, transaction.now),
         last_inbound_at=last_inbound_at,
         pauses=transaction.snapshot.pauses_for(account_id, instance.instance_id, None, person_id),
-        instance=InstanceFact(
-            instance.instance_id, instance.backend, instance.state, instance.state_changed_at
-        ),
+        instance=instance_fact(instance, transaction.now),
     )
 
 
