@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from sender import steps
 from sender.addresses import AddressPolicy, AddressRefusedError
 from sender.answer_reader import AnswerReader
 from sender.connections import ClientConnection, Pool
@@ -163,6 +164,7 @@ async def _ask(
         pool.leave()
         raise
     waiting = connection.ask(payload, timeout_seconds)
+    steps.passed("call.asked")
     try:
         return await waiting
     finally:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from sender import steps
 from sender.destinations.signed_event import Destination, Event
 from sender.egress import Door
 from sender.model import PostOutcome, PostResult, WithheldError
@@ -54,6 +55,7 @@ class Posting:
         try:
             async with self._turns.turn(_host(event.url), timeout_seconds):
                 left = max(deadline - self._monotonic(), 0.0)
+                steps.passed("deliver.posting")
                 exchange = await self._door.exchange(request, timeout_seconds=left, before_write=_nothing)
         except WithheldError:
             return PostResult(PostOutcome.RETRY, "Too many events are being posted to this host.")

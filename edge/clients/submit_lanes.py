@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 import structlog
 
+from edge import steps
 from edge.clients.convert import set_duration
 from edge.clients.failures import from_item
 from edge.errors import CoreTimeoutError, CoreUnavailableError
@@ -215,6 +216,7 @@ class SubmitLanes:
                 lane.under_way[item.number] = item
                 _fill(message.items.add(), item, now)
             await stream.write(message)
+            steps.passed("submit.written")
 
     def _take(self) -> list[_Item]:
         """Everything that is queued, within the limits of one batch; what nobody waits for any more is
@@ -236,6 +238,7 @@ class SubmitLanes:
             if message is grpc.aio.EOF:  # type: ignore[attr-defined]
                 return
             lane.backoff_seconds = FIRST_BACKOFF_SECONDS
+            steps.passed("submit.answered")
             for answer in message.answers:
                 item = lane.under_way.pop(answer.correlation_id, None)
                 if item is None or item.answer.done():

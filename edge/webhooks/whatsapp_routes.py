@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from edge import answers, public_codes
+from edge import answers, public_codes, steps
 from edge.answers import HttpAnswer
 from edge.body_room import BodyRoom
 from edge.errors import BodyIncompleteError, BodyTooLargeError, NoRoomError
@@ -127,9 +127,11 @@ class WhatsappWebhook:
                 "whatsapp_body_not_json", instance_id=instance.instance_id, size_bytes=len(raw)
             )
             return answers.error(public_codes.INVALID_JSON, message=str(error))
+        steps.passed("ingest.parsed")
         recorded = await self._core.record_delivery(
             instance.instance_id, delivery, received_at, RECORD_SECONDS
         )
+        steps.passed("ingest.acknowledging")
         fresh, known = recorded.recorded, recorded.duplicates
         for neighbour in self._named_in(instance, raw):
             theirs = await self._parse(neighbour, raw)

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from policycore import steps
 from policycore.dispatch.consequences import add_consequences, turns_to_skip
 from policycore.errors import PolicyCoreError
 from policycore.event_ledger import EventLedger, EventWrites, Settlement, StrandedMessage
@@ -210,10 +211,12 @@ class Dispatcher:
         return await self._settling.do(settlement)
 
     async def _settle_batch(self, settlements: Sequence[Settlement]) -> list[MessageView]:
+        steps.passed("record.learned")
         views = await self._record_accepted([each for each in settlements if self._only_accepted(each)])
         others = [each for each in settlements if each.message_id not in views]
         if others:
             views.update(await self._settle_others(others))
+        steps.passed("record.settled")
         return [views[settlement.message_id] for settlement in settlements]
 
     def _only_accepted(self, settlement: Settlement) -> bool:
@@ -287,6 +290,7 @@ class Dispatcher:
         async with self._ledger.begin() as transaction:
             mine = await transaction.hand_out(message_ids)
             opted_out = await transaction.opted_out_meanwhile(sorted(mine))
+        steps.passed("permit.handed_out")
         answers = []
         for each in message_ids:
             if each not in mine:

@@ -10,6 +10,7 @@ import grpc
 import structlog
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
+from policycore import steps
 from policycore.dispatch.links import Backoff, SenderLink
 from policycore.dispatch.sender_wire import (
     DRAINING,
@@ -161,6 +162,7 @@ class SenderLanes:
         answered = False
         async for response in call:
             answered = True
+            steps.passed("call.heard")
             for answer in response.answers:
                 self._draining = self._draining or answer.response.code == DRAINING
                 attempt = written.get(answer.correlation_id)
@@ -198,11 +200,13 @@ class SenderLanes:
             self._wake_one()
         request = _batch_to(batch, self._clock())
         self._sign(request, [attempt.permit for attempt in batch])
+        steps.passed("permit.signed")
         # From here on nobody can say that these did not leave, even if the write fails.
         for attempt in batch:
             attempt.written_on = written
             written[attempt.number] = attempt
         await call.write(request)
+        steps.passed("permit.written")
 
     def _take(self) -> list[PendingAttempt]:
         batch: list[PendingAttempt] = []

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from policycore import steps
 from policycore.dispatch.destinations import Destination
 from policycore.dispatch.retry import delay_after, exhausted, is_set_aside
 from policycore.dispatch.senders import NOT_POSTED
@@ -129,6 +130,8 @@ class OutboxWorker:
         if room <= 0 or not self._ready():
             return 0
         rows = await self._store.lease(room, LEASE_SECONDS)
+        if rows:
+            steps.passed("deliver.leased")
         for row in rows:
             self._held += 1
             delivery = asyncio.create_task(self._deliver(row, self._destination_of(row)))
@@ -181,6 +184,7 @@ class OutboxWorker:
         if posting is None:
             return self._final(row, "failed", _DESTINATION_GONE)
         result = await self._poster.post(posting)
+        steps.passed("deliver.posted")
         if result == NOT_POSTED:
             return self._untried(row, timedelta(seconds=NOT_POSTED_PAUSE_SECONDS * (1 + self._random())))
         if result.outcome is PostOutcome.RETRY:
@@ -233,6 +237,7 @@ class OutboxWorker:
         batch, self._settlements = self._settlements, []
         try:
             await self._store.settle(batch)
+            steps.passed("deliver.settled")
             self._held -= len(batch)
             batch = []
             await self._wake_recovered()

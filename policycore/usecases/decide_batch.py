@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from policycore import steps
 from policycore.checks import NamedCheck
 from policycore.decide import decide
 from policycore.decide_inputs import decision_inputs
@@ -143,12 +144,14 @@ class BatchDecider:
                 draft = self._first_pass(item, found, transaction, drafts, offset)
             drafts.append(draft)
         await self._take_turns(drafts, found, now, reserved)
+        steps.passed("reserve.turns")
         writes = DecisionWrites()
         await self._number(transaction, drafts)
         for draft in drafts:
             self._collect(draft, found, writes, now)
         if writes.decisions or writes.claims:
             await transaction.write(writes)
+            steps.passed("decide.written")
         return await self._answers(transaction, drafts, writes, now)
 
     # --- pass one: everything but pace

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from policycore import steps
 from policycore.errors import NotFound
 from policycore.event_ledger import (
     EventLedger,
@@ -141,6 +142,7 @@ class EventRecorder:
         async with self._ledger.begin() as transaction:
             batch = Batch(transaction)
             work, counts = await self._claim(transaction, reports)
+            steps.passed("ingest.claimed")
             await self._resolve(batch, work)
             for number, report, event in work:
                 self._apply(batch, number, report, event)
@@ -150,6 +152,8 @@ class EventRecorder:
             if batch.notices:
                 await write_notices(batch.notices, transaction, batch.writes, self._random)
             await transaction.write(batch.writes)
+            steps.passed("ingest.written")
+        steps.passed("ingest.committed")
         self._after.events_recorded(
             messages=batch.writes.messages,
             opted_out=batch.opted_out,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from policycore import steps
 from policycore.errors import Overloaded
 from policycore.event_ledger import EventLedger
 from policycore.ledger import DecisionLedger, MessageState, MessageView, NewMessage
@@ -144,6 +145,7 @@ class Submitter:
         counting = asyncio.create_task(self._count(waiting))
         try:
             result = await self._decider(commands, counting)
+            steps.passed("decide.committed")
         finally:
             # What was counted must not be counted again if the batch is done again.
             await counting

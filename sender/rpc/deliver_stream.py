@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 import grpc
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
+from sender import steps
 from sender.model import AttemptResult
 from sender.rpc.convert import Batch, batch_from, fill_answer, seconds_from
 from sender.rpc.errors import CallRefusedError
@@ -72,6 +73,7 @@ class DeliverStream:
             answer = add()
             answer.correlation_id = correlation_id
             fill_answer(answer.response, result)
+        steps.passed("call.answering")
         return response
 
     async def _read(self, requests: AsyncIterator[pb.DeliverStreamRequest]) -> None:
@@ -94,6 +96,7 @@ class DeliverStream:
                 f"A batch holds at most {MOST_ITEMS} items.",
             )
         batch = batch_from(request)
+        steps.passed("call.taken")
         for place, item in enumerate(items):
             while len(self._tasks) >= MOST_UNDER_WAY:
                 self._room.clear()
