@@ -34,12 +34,12 @@ class Company:
         )
 
 
-async def open_company(world: World, client: Client) -> Company:
-    """A new company whose people have all written once."""
+async def open_company(world: World, client: Client, zone: str = "") -> Company:
+    """A new company whose people have all written once; its quota is counted in `zone`."""
     number = next(_rounds)
     main = await world.open_line(f"main-{number}")
     small = await world.open_line(
-        f"small-{number}", daily_limit=DAILY_QUOTA, time_zone=client.rng.choice(_ZONES)
+        f"small-{number}", daily_limit=DAILY_QUOTA, time_zone=zone or client.rng.choice(_ZONES)
     )
     paused = await world.open_line(f"paused-{number}")
     company = Company(

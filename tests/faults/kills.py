@@ -55,8 +55,7 @@ class Reaper:
 
     async def _kill(self, service: str, step: str) -> None:
         process = self._services.processes[f"{service}{self._rng.choice(REPLICAS)}"]
-        while not process.running or time.monotonic() < process.up_since + _SETTLED_SECONDS:
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(max(0.0, process.up_since + _SETTLED_SECONDS - time.monotonic()))
         await self._services.kill_at(
             process, step, self._rng.randint(1, _MOST_PASSINGS), _COMES_THERE_SECONDS
         )

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +33,10 @@ class Client:
 
     def __post_init__(self) -> None:
         self._edges = itertools.cycle(self.world.edge_urls())
+
+    def now(self) -> float:
+        """The world's time."""
+        return self.world.clock.now()
 
     async def reply(self, line: Line, phone: str, *, key: bool = False, tries: int = 1) -> Request:
         """An agent's reply. With a key it is repeated, the same, until it is answered or the tries are spent."""
@@ -66,29 +69,38 @@ class Client:
         headers = {"X-WhatsApp-Gateway-3CX-Secret": line.secret, "Content-Type": "application/json"}
         if request.key:
             headers["Idempotency-Key"] = request.key
-        asked_at = time.time()
+        asked_at = self.now()
         status, retry_after, raw = await self._post(line.path, json.dumps(body).encode(), headers)
-        return Answer(asked_at, time.time(), status, _object(raw), retry_after)
+        return Answer(asked_at, self.now(), status, _object(raw), retry_after)
 
     async def write(
         self, line: Line, phone: str, text: str = "Hello", *, ago: float = 0.0, copies: int = 1
     ) -> Written:
         """A person writes; the instance delivers it until it is taken, or so many times at once."""
-        written = Written(
-            line.instance_id, phone, f"3EB1{next(_numbers):016X}", text, float(int(time.time() - ago))
-        )
-        self.world.record.written.append(written)
+        written = self.note(line, phone, text, ago=ago)
         await self.deliver(line, written, copies)
+        return written
+
+    def note(self, line: Line, phone: str, text: str = "Hello", *, ago: float = 0.0) -> Written:
+        """What a person wrote, before anybody delivers it."""
+        number = next(_numbers)
+        written = Written(line.instance_id, phone, f"3EB1{number:016X}", text, float(int(self.now() - ago)))
+        self.world.record.written.append(written)
         return written
 
     async def deliver(self, line: Line, written: Written, copies: int = 1) -> None:
         """Delivers what was written, as back ends do: again and again until it is taken."""
-        body = upsert(line.name, [written])
-        written.first_posted_at = written.first_posted_at or time.time()
+        await self.deliver_together(line, [written], upsert(line.name, [written]), copies)
+
+    async def deliver_together(self, line: Line, batch: list[Written], body: bytes, copies: int = 1) -> None:
+        """Delivers a body that holds all of these."""
+        for written in batch:
+            written.first_posted_at = written.first_posted_at or self.now()
         for _ in range(_DELIVERIES):
             statuses = await asyncio.gather(*(self.post_inbound(line, body) for _ in range(copies)))
             if 200 in statuses:
-                written.acknowledged_at = written.acknowledged_at or time.time()
+                for written in batch:
+                    written.acknowledged_at = written.acknowledged_at or self.now()
                 return
             await asyncio.sleep(self.rng.uniform(0.1, 0.4))
 
@@ -107,19 +119,21 @@ class Client:
             return await core.call(core.admin.CreatePause, request)
 
         created = await self.world.administer(ask)
-        paused = Paused(line.instance_id, time.time())
+        paused = Paused(line.instance_id, self.now())
         self.world.record.pauses.append(paused)
         return paused, created.pause.pause_id
 
     async def lift(self, paused: Paused, pause_id: str) -> None:
         """Lifts a pause, and whatever else was set while its answer was lost."""
-        paused.lift_asked_at = time.time()
+        paused.lift_asked_at = self.now()
 
         async def ask(core: CoreClient) -> None:
             listed = await core.call(core.admin.ListPauses, controls_pb2.ListPausesRequest(page_size=1_000))
             for pause in listed.pauses:
                 if pause.scope_id == paused.instance_id:
-                    await core.call(core.admin.LiftPause, controls_pb2.LiftPauseRequest(pause_id=pause.pause_id))
+                    await core.call(
+                        core.admin.LiftPause, controls_pb2.LiftPauseRequest(pause_id=pause.pause_id)
+                    )
 
         await self.world.administer(ask)
 

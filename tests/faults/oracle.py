@@ -114,7 +114,9 @@ def what_came_in_goes_on(look: Looking) -> Iterator[str]:
 
 def webhooks_act_once(look: Looking) -> Iterator[str]:
     """G2."""
-    kept = Counter((row.instance_id, row.external_id) for row in look.seen.ledger.messages if not row.outbound)
+    kept = Counter(
+        (row.instance_id, row.external_id) for row in look.seen.ledger.messages if not row.outbound
+    )
     for written in look.seen.record.written:
         look.looked += 1
         count = kept[written.instance_id, written.external_id]
@@ -270,7 +272,9 @@ def quotas_are_exact(look: Looking) -> Iterator[str]:
         if not row.reserved_day:
             continue
         look.looked += 1
-        local = datetime.fromtimestamp(row.created_at, UTC).astimezone(ZoneInfo(ledger.accounts[row.account_id].zone))
+        local = datetime.fromtimestamp(row.created_at, UTC).astimezone(
+            ZoneInfo(ledger.accounts[row.account_id].zone)
+        )
         if (f"{local:%Y-%m-%d}", f"{local:%Y-%m}") != (row.reserved_day, row.reserved_month):
             yield f"{row.message_id} of {local:%Y-%m-%d %H:%M} counts for {row.reserved_day}"
         for period in (row.reserved_day, row.reserved_month):
@@ -305,7 +309,11 @@ def decisions_are_durable(look: Looking) -> Iterator[str]:
             continue
         look.looked += 1
         again = replay(json.loads(decision.inputs_json))
-        if (again.verdict, again.reason, again.action) != (decision.verdict, decision.reason, decision.action):
+        if (again.verdict, again.reason, again.action) != (
+            decision.verdict,
+            decision.reason,
+            decision.action,
+        ):
             yield f"decision {decision.log_id} comes out otherwise when it is decided again"
 
 
@@ -314,7 +322,9 @@ def nothing_without_the_database(look: Looking) -> Iterator[str]:
     gone = [each for each in look.seen.record.outages if each.what == "postgresql"]
     for request in look.seen.record.requests:
         for answer in request.answers:
-            if not any(each.began_at <= answer.asked_at and answer.answered_at <= each.ended_at for each in gone):
+            if not any(
+                each.began_at <= answer.asked_at and answer.answered_at <= each.ended_at for each in gone
+            ):
                 continue
             look.looked += 1
             if 200 <= answer.status < 300:

@@ -33,7 +33,8 @@ class Child:
 class ForkServer:
     """Starts processes. `start` it before use; `stop` ends everything it started."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, short_leases: bool = False) -> None:
+        self._short_leases = short_leases
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._orders: deque[asyncio.Future[Child]] = deque()
@@ -67,6 +68,7 @@ class ForkServer:
             "log": str(log),
             "control": str(control),
             "steps": steps,
+            "short_leases": self._short_leases,
         }
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         return await answer

@@ -69,6 +69,10 @@ class Proxy:
         for pair in list(self._pairs):
             self._end(pair, reset=True)
 
+    def lead_to(self, target_port: int) -> None:
+        """From the next connection on, passes on to another port."""
+        self._target = (self._target[0], target_port)
+
     def clear(self) -> None:
         """Good weather again. Connections on which something was lost are cut: TCP would not lose it either."""
         lossy = self.weather.silent or self.weather.mute
@@ -111,6 +115,8 @@ class Proxy:
                     await asyncio.sleep(weather.delay_seconds)
                 if self.weather.silent or (answers and self.weather.mute):
                     continue
+                if pair not in self._pairs:
+                    return
                 writer.write(piece)
                 await writer.drain()
             self._end(pair, reset=False)

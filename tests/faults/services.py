@@ -33,7 +33,6 @@ class Process:
     log: Path
     child: Child | None = None
     up_since: float = 0.0
-    held_down: bool = False
     starts: int = 0
 
     @property
@@ -61,7 +60,15 @@ class Kills:
 class Services:
     """Starts the processes behind proxies, starts again whatever ended, and counts what was killed."""
 
-    def __init__(self, folder: Path, gateway: Gateway, outside: dict[str, Proxy]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        gateway: Gateway,
+        outside: dict[str, Proxy],
+        shift_seconds: float = 0.0,
+        *,
+        short_leases: bool = False,
+    ) -> None:
         self.processes: dict[str, Process] = {}
         self.proxies: dict[str, Proxy] = {}
         self.steps = steps_of()
@@ -69,8 +76,9 @@ class Services:
         self.unexpected: list[str] = []
         self._gateway = gateway
         self._folder = folder
+        self._shift = shift_seconds
         self._outside = outside
-        self._forks = ForkServer()
+        self._forks = ForkServer(short_leases=short_leases)
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -87,6 +95,7 @@ class Services:
             service, number = name[:-1], int(name[-1])
             environ = self._environ(service, number, port)
             control = Control(self._folder / f"{name}.control")
+            control.shift(self._shift)
             self.processes[name] = Process(
                 service, number, port, environ, control, self._folder / f"{name}.log"
             )
@@ -128,15 +137,13 @@ class Services:
         process.up_since = time.monotonic()
 
     async def _keep(self, process: Process) -> None:
-        """Starts the process again whenever it has ended, unless it is held down."""
+        """Starts the process again whenever it has ended."""
         while not self._closing:
             if process.child is not None:
                 code = await asyncio.shield(process.child.ended)
                 if code not in (0, -9) and not self._closing:
                     self.unexpected.append(f"{process.name} ended by itself with {code}")
                     await asyncio.sleep(0.2)
-            while process.held_down and not self._closing:
-                await asyncio.sleep(0.02)
             if not self._closing:
                 await self.run(process)
 

@@ -1,6 +1,6 @@
 """The stand-ins of the outside, which note when everything arrived: what a WhatsApp instance and a 3CX saw."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,9 @@ class Instances(EvolutionPeer):
 
     name = "faulty-evolution"
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         super().__init__("", API_KEY, {"X-Webhook-Token": WEBHOOK_TOKEN})
+        self._now = now
         self.arrivals: list[Arrival] = []
         self.half_answers = False
         self.repeats_ids = False
@@ -72,7 +73,7 @@ class Instances(EvolutionPeer):
             instance = received.path.rpartition("/")[2]
             phone = f"+{received.to}"
             arrived = Arrival(
-                time.time(),
+                self._now(),
                 instance,
                 phone,
                 received.text,
@@ -126,8 +127,9 @@ class Threecx(ThreecxPeer):
 
     name = "faulty-threecx"
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(None)
+        self._now = now
         self.forwarded: list[Forwarded] = []
 
     async def listen(self) -> "Threecx":
@@ -140,7 +142,7 @@ class Threecx(ThreecxPeer):
         body = received.json
         self.forwarded.append(
             Forwarded(
-                time.time(),
+                self._now(),
                 str(body.get("event", "")),
                 received.to,
                 str(body.get("external_message_id", "")),

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from faults.clock import Clock, shift_statements
 from faults.evidence import Evidence, Ledger, Record
 from faults.ledger_reader import open_work, read_ledger
 from faults.proxy import Proxy
@@ -28,9 +29,9 @@ REST_SECONDS = 150.0
 """Longer than a lease of the outbox (120 s) and than a message may be handed out unsettled (90 s)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
-    """One integration and its instance: where 3CX posts, and where persons write."""
+    """One integration and its instance: where 3CX posts, and where persons write. Its secret may be rotated."""
 
     account_id: str
     integration_id: str
@@ -62,6 +63,7 @@ class World:
     outside: dict[str, Proxy]
     instances: Instances
     threecx: Threecx
+    clock: Clock
     record: Record = field(default_factory=Record)
     lines: list[Line] = field(default_factory=list)
 
@@ -126,9 +128,7 @@ class World:
                 destination_kind=integrations_pb2.DESTINATION_KIND_THREECX_JSON,
                 destination_url=f"http://127.0.0.1:{self.outside['sender-threecx'].port}/events",
             )
-            return Line(
-                made.account_id, integration.integration_id, instance.instance_id, name, secret
-            )
+            return Line(made.account_id, integration.integration_id, instance.instance_id, name, secret)
 
         line: Line = await self.administer(make)
         self.lines.append(line)
@@ -145,8 +145,7 @@ class World:
         self.instances.tells_before_it_answers = False
         self.threecx.forget_scripts()
         for process in self.services.processes.values():
-            process.held_down = False
-            process.control.shift(0.0)
+            process.control.shift(self.clock.shift_seconds)
         await self.services.ready()
 
     async def rest(self, seconds: float = REST_SECONDS) -> bool:
@@ -196,8 +195,9 @@ _COMES_BACK = frozenset(
 
 
 @contextlib.asynccontextmanager
-async def running_world() -> AsyncIterator[World]:
-    """A world that is ready; everything in it is ended on leaving."""
+async def running_world(shift_seconds: float = 0.0, *, short_leases: bool = False) -> AsyncIterator[World]:
+    """A world that is ready, its clocks so far ahead; everything in it is ended on leaving."""
+    clock = Clock(shift_seconds)
     with (
         tempfile.TemporaryDirectory(prefix="hubgate-faults-") as name,
         running_postgres() as postgres,
@@ -207,19 +207,20 @@ async def running_world() -> AsyncIterator[World]:
         database = postgres.create_database()
         url = postgres.url(database)
         await upgrade(url)
+        if shift_seconds:
+            for statement in shift_statements(database, shift_seconds):
+                postgres.execute(statement, database)
         gateway = Gateway(folder, url, redis.url)
-        instances, threecx = Instances(), Threecx()
+        instances, threecx = Instances(clock.now), Threecx(clock.now)
         await instances.listen()
         await threecx.listen()
         ports = (postgres.port, redis.port, _port(instances.base_url), _port(threecx.base_url))
-        outside = {
-            pair: await Proxy(pair, port).start() for pair, port in zip(_OUTSIDE, ports, strict=True)
-        }
-        services = Services(folder, gateway, outside)
+        outside = {pair: await Proxy(pair, port).start() for pair, port in zip(_OUTSIDE, ports, strict=True)}
+        services = Services(folder, gateway, outside, shift_seconds, short_leases=short_leases)
         try:
             await services.start()
             yield World(
-                folder, postgres, redis, database, gateway, services, outside, instances, threecx
+                folder, postgres, redis, database, gateway, services, outside, instances, threecx, clock
             )
         finally:
             await services.stop()

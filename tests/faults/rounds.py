@@ -1,0 +1,122 @@
+"""Plays rounds: a company works, a fault is made, everything is healed and comes to rest, and the oracle judges."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from faults.acts import finish, open_company, work
+from faults.catalogue import Fault
+from faults.clock import BEFORE_SECONDS
+from faults.evidence import Evidence, Record
+from faults.load import Client, session
+from faults.oracle import Judgement, Violation, judge
+from faults.scene import Scene
+from faults.world import Line, World, running_world
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Seconds of work in a round, and in one that kills; `whole`: faults last as long as they are meant to.
+
+    With `short_leases` what dead processes held is taken up sooner than in production.
+    """
+
+    seconds: float = 6.0
+    kill_seconds: float = 20.0
+    whole: bool = True
+    short_leases: bool = False
+
+
+@dataclass(slots=True)
+class Played:
+    """One round, and what came of it."""
+
+    fault: str
+    seed: int
+    requests: int = 0
+    accepted: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one world saw."""
+
+    played: list[Played] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+    kills_anywhere: Counter[str] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+async def play(faults: Sequence[Fault], seed: int, length: Length, tell: Tell) -> list[Pass]:
+    """One pass over these faults. Those whose clocks cross a border get a world of their own."""
+    passes = []
+    if os.geteuid() != 0:
+        for fault in (each for each in faults if each.needs_root):
+            tell(f"{fault.name}: not tried, for it takes root to mount a disk")
+        faults = [fault for fault in faults if not fault.needs_root]
+    usual = [fault for fault in faults if fault.border is None]
+    if usual:
+        passes.append(await _play_in_one_world(usual, seed, length, tell, 0.0))
+    for fault in faults:
+        if fault.border is not None:
+            now = datetime.now(UTC)
+            begins_at = fault.border(now) - timedelta(seconds=BEFORE_SECONDS)
+            shift = (begins_at - now).total_seconds()
+            passes.append(await _play_in_one_world([fault], seed, length, tell, shift))
+    return passes
+
+
+async def _play_in_one_world(
+    faults: Sequence[Fault], seed: int, length: Length, tell: Tell, shift_seconds: float
+) -> Pass:
+    result = Pass()
+    rounds: list[tuple[Played, Record, list[Line]]] = []
+    async with running_world(shift_seconds, short_leases=length.short_leases) as world:
+        for fault in faults:
+            record, lines = world.begin()
+            record.slack_seconds = fault.slack_seconds
+            tell(f"{fault.name} …")
+            await _work(world, fault, seed, length)
+            accepted = sum(bool(request.accepted) for request in record.requests)
+            rounds.append((Played(fault.name, seed, len(record.requests), accepted), record, lines))
+        began = time.monotonic()
+        tell("resting")
+        rested = await world.rest()
+        tell(f"at rest after {time.monotonic() - began:.0f} s" if rested else "work was left over")
+        ledger = await world.ledger()
+        for played, record, lines in rounds:
+            evidence = world.evidence(ledger, record, lines)
+            found: Judgement = judge(evidence)
+            played.checks, played.violations = found.checks, found.violations
+            result.played.append(played)
+            result.evidence.append(evidence)
+        result.kills = world.services.kills.at_steps
+        result.kills_anywhere = world.services.kills.anywhere
+        result.unexpected = world.services.unexpected
+        if result.unexpected or any(played.violations for played in result.played):
+            tell(world.services.logs())
+    return result
+
+
+async def _work(world: World, fault: Fault, seed: int, length: Length) -> None:
+    rng = random.Random(f"{seed}/{fault.name}")
+    seconds = length.kill_seconds if fault.kills else length.seconds
+    if fault.border is not None:
+        seconds += BEFORE_SECONDS
+    async with session() as connections:
+        client = Client(world, connections, rng)
+        company = await open_company(world, client, fault.zone)
+        scene = Scene(world, company, client, random.Random(rng.random()), seconds, length.whole)
+        await asyncio.gather(work(company, client, seconds), fault.during(scene))
+        await world.heal()
+        await finish(company, client)

@@ -1,0 +1,33 @@
+"""The bounded part of `make faults`: kills at the steps, and one fault of each kind, in real processes."""
+
+import pytest
+
+from faults.catalogue import FAULTS, KILLS
+from faults.rounds import Length, Pass, play
+
+BOUNDED = (
+    KILLS,
+    "redis: gone",
+    "postgresql: killed",
+    "network: reset",
+    "webhook: batch with a broken element",
+    "instance: takes and drops",
+)
+_SEED = 20
+
+
+def _broken(done: Pass) -> list[str]:
+    found = [f"{each.fault}: {violation}" for each in done.played for violation in each.violations]
+    return found + done.unexpected
+
+
+@pytest.mark.timeout(300)
+async def test_promises_are_kept_while_processes_are_killed_and_servers_fail() -> None:
+    said: list[str] = []
+    length = Length(seconds=4.0, kill_seconds=8.0, whole=False, short_leases=True)
+    (done,) = await play([FAULTS[name] for name in BOUNDED], _SEED, length, said.append)
+    assert _broken(done) == [], "\n".join(said)
+    assert [played.fault for played in done.played] == list(BOUNDED)
+    # What was tried was tried: work was accepted in every round, and processes were killed at steps of all services.
+    assert all(played.accepted for played in done.played)
+    assert {step.partition(":")[0] for step in done.kills} == {"edge", "policycore", "sender"}
