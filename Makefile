@@ -9,6 +9,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 SEED ?= 1
 HISTORIES ?= 10000
+ROUNDS ?= 1
 PACKAGES := edge policycore sender cli bench tests proto/plugins
 PIP_COMPILE = $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
@@ -36,6 +37,10 @@ bench: install-dev ## measure accepted replies a second in both shapes; ARGS pas
 .PHONY: simulate
 simulate: install-dev ## run histories under a virtual clock; SEED=1, HISTORIES=10000, WORKERS=2
 	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m simulate --seed $(SEED) --histories $(HISTORIES) --processes $(WORKERS)
+
+.PHONY: faults
+faults: install-dev ## make every fault in real processes; SEED=1, ROUNDS=1, ARGS='--only redis' (--list names them)
+	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m faults --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
 .PHONY: check
 check: check-format check-lint check-types check-imports check-proto check-gen ## format, lint, types, import rules, contracts

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -10,6 +11,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "proto/gen")]
+
+# The harness starts servers while its own gRPC calls are under way; nothing of gRPC is used in what it starts.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import uvloop  # noqa: E402 - after the paths that the rest is found through
 

@@ -1,8 +1,8 @@
 """A process that has loaded the three services and forks them: a service is back a moment after it was killed.
 
-Started as `python -m faults.fork_server`. Reads orders as JSON lines: `{"service", "environ", "log", "control", "steps",
-"short_leases"}`; writes `{"started": pid}` for each, and `{"ended": pid, "code": …}` when one has ended. It ends with
-its standard input, and everything it forked with it. A child runs the service's own `main`, as `hubgate … serve` does.
+Started as `python -m faults.fork_server`. Reads orders as JSON lines: `{"service", "environ", "log", "control",
+"steps", "short_leases"}`; writes `{"started": pid}` for each, and `{"ended": pid, "code": …}` when one has ended. It
+ends with its standard input, and all it forked with it. A child runs the service's own `main`, as `hubgate … serve`.
 """
 
 import ctypes

@@ -120,7 +120,8 @@ class Proxy:
                 writer.write(piece)
                 await writer.drain()
             self._end(pair, reset=False)
-        except OSError:
+        except (OSError, RuntimeError):
+            # uvloop says with a RuntimeError that the other side's transport has just been closed.
             self._end(pair, reset=True)
 
     def _end(self, pair: _Pair, *, reset: bool) -> None:
