@@ -11,19 +11,12 @@ from grpc_status import rpc_status
 
 from cli.data_folder import DEMO_FILE, RUN_FILE, DataFolder, data_folder
 from cli.errors import CliError, ExitCode
+from cli.probe import open_channel
 from hubgate.policy.v1 import admin_service_pb2_grpc, policy_service_pb2_grpc
 
 DEFAULT_ADDRESS = "127.0.0.1:8071"
 TIMEOUT_SECONDS = 15.0
 _PAGE = 500
-
-# An internal address is never behind the proxy that the environment may name; and whoever waits for a policy
-# core that is just starting should not wait for gRPC's own patience on top.
-_OPTIONS = [
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
 
 _EXIT_CODES = {
     grpc.StatusCode.UNAVAILABLE: ExitCode.UNREACHABLE,
@@ -38,11 +31,19 @@ _EXIT_CODES = {
 
 
 class Core:
-    """The policy core at one address, under one token."""
+    """The policy core at one address, under one token; with a certificate if `tls_folder` names where it is.
 
-    def __init__(self, address: str, token: str) -> None:
+    Errors of the constructor: `CliError`.
+    """
+
+    def __init__(self, address: str, token: str, tls_folder: str = "") -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        try:
+            self._channel = open_channel(address, "policycore", tls_folder)
+        except OSError as error:
+            raise CliError(
+                ExitCode.USAGE, f"HUBGATE_TLS_FOLDER: {error.filename} cannot be read: {error.strerror}."
+            ) from error
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._stubs: tuple[Any, ...] = (
             admin_service_pb2_grpc.AdminServiceStub(self._channel),
@@ -103,7 +104,7 @@ def connect(environ: Mapping[str, str] | None = None) -> Core:
             f"There is no token: set HUBGATE_TOKEN, or HUBGATE_DATA to a data folder with an admin.token"
             f" that you may read (looked in {folder.path}).",
         )
-    return Core(core_address(environ, folder), token)
+    return Core(core_address(environ, folder), token, environ.get("HUBGATE_TLS_FOLDER", "").strip())
 
 
 def core_address(environ: Mapping[str, str], folder: DataFolder) -> str:

@@ -61,6 +61,8 @@ def make_layout(
         "HUBGATE_POLICYCORE_ADDRESS": core,
         "HUBGATE_SENDER_LISTEN": sender,
         "HUBGATE_SENDER_ADDRESSES": sender,
+        # Three processes of one owner on one loopback address: there is nobody to keep out.
+        "HUBGATE_TLS_FOLDER": "",
     }
     whole = {**made, **written, **fixed}
     whole["HUBGATE_PERMIT_PUBLIC_KEYS"] = public_key(whole["HUBGATE_PERMIT_KEY"])

@@ -8,10 +8,12 @@ from importlib.metadata import version as installed_version
 import typer
 
 from cli.accounts import accounts, api_keys, service_tokens
+from cli.certificates import certificates
 from cli.controls import list_pauses, pause, resume, rules, suppressions
 from cli.decisions import decisions
 from cli.doctor import doctor
 from cli.errors import CliError, ExitCode
+from cli.installation import secret_commands
 from cli.instances import instances
 from cli.integrations import integrations
 from cli.messages import messages
@@ -58,6 +60,8 @@ def build_app() -> typer.Typer:
         "decisions": decisions,
         "store": store,
         "message": messages,
+        "certificates": certificates,
+        "secrets": secret_commands,
         "edge": edge,
         "policycore": policycore,
         "sender": sender,

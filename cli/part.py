@@ -17,6 +17,7 @@ from importlib import import_module
 
 from cli.errors import CliError, ExitCode
 from cli.migrations import database_url, run_on_database
+from cli.open_files import raise_open_files
 
 _PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 1.0
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> None:
         # The main module was loaded above only so that this takes no time once the line is there.
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
         sys.stdin.readline()
+    raise_open_files()
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

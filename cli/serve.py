@@ -11,6 +11,7 @@ import typer
 
 from cli.errors import ExitCode
 from cli.migrations import database_url, newest_revision, run_on_database
+from cli.open_files import raise_open_files
 from cli.options import Json
 from cli.output import print_json, say
 
@@ -54,6 +55,7 @@ def _sender() -> None:
 
 def serve(module: str) -> None:
     """Runs a service's main module in this process; its exit code is this process's."""
+    raise_open_files()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
@@ -25,6 +25,7 @@ from edge.api.sandbox import Sandbox
 from edge.api.send_message import SendApi
 from edge.api.system import SystemState
 from edge.app import Routes, create_app
+from edge.certificates import Certificates, CertificatesError
 from edge.clients.policycore import PolicyCore
 from edge.connection import ConnectionLimits, protocol_with
 from edge.credential_feed import CredentialFeed
@@ -64,18 +65,22 @@ async def serve(
     cut_off_seconds: float = CUT_OFF_SECONDS,
     limits: ConnectionLimits | None = None,
 ) -> None:
-    """Serves until `stop` is set, then finishes what is under way. Raises OSError if it cannot listen.
+    """Serves until `stop` is set, then finishes what is under way.
+
+    Raises OSError if it cannot listen, CertificatesError if its certificate cannot be used.
 
     `cut_off_seconds` is how long callers are served on credentials that the policy core does not confirm,
     `limits` what clients may take; without it, as many connections as the process may open.
     """
-    core = PolicyCore(settings.policycore_address, settings.token, jitter=_jitter)
+    certificates = Certificates(settings.tls_folder) if settings.tls_folder else None
+    core = PolicyCore(settings.policycore_address, settings.token, jitter=_jitter, certificates=certificates)
     cache = CredentialCache(cut_off_seconds)
     refusals = RefusalLog()
     metrics = EdgeMetrics()
     feed = CredentialFeed(cache, core.watch_credentials, time.monotonic, _jitter)
     gate = Gate(cache, refusals, metrics, settings.trusted_proxies, time.time, time.monotonic)
-    app = create_app(_routes(settings, core, gate, feed), metrics, time.monotonic)
+    routes = _routes(settings, core, gate, feed)
+    app = create_app(routes, metrics, time.monotonic)
     reporter = RefusalReporter(refusals, core.report_refusals)
     listener = _listener(settings.listen)
     try:
@@ -84,7 +89,8 @@ async def serve(
             structlog.get_logger("edge.main").info("edge_listens", host=host, port=port)
             if ready is not None:
                 ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-            await _serve_until(app, listener, stop, limits or _room())
+            leave = _leave(stop, routes.system, settings.leave_seconds)
+            await _serve_until(app, listener, leave, limits or _room())
     finally:
         listener.close()
 
@@ -109,7 +115,11 @@ def _jitter() -> float:
 @contextlib.asynccontextmanager
 async def _running(core: PolicyCore, feed: CredentialFeed, reporter: RefusalReporter) -> AsyncIterator[None]:
     core.start()
-    tasks = [asyncio.create_task(feed.run()), asyncio.create_task(reporter.run())]
+    tasks = [
+        asyncio.create_task(feed.run()),
+        asyncio.create_task(reporter.run()),
+        asyncio.create_task(core.keep_certificates()),
+    ]
     try:
         yield
     finally:
@@ -129,7 +139,8 @@ async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gat
     listener = _listener(listen)
     host, port = listener.getsockname()[:2]
     structlog.get_logger("edge.main").info("metrics_listen", host=host, port=port)
-    task = asyncio.create_task(_serve_until(MetricsApp(metrics, gate), listener, stop, ConnectionLimits()))
+    serving = _serve_until(MetricsApp(metrics, gate), listener, stop.wait(), ConnectionLimits())
+    task = asyncio.create_task(serving)
     try:
         yield
     finally:
@@ -138,9 +149,19 @@ async def _metrics_served(listen: Listen | None, metrics: EdgeMetrics, gate: Gat
         listener.close()
 
 
+async def _leave(stop: asyncio.Event, system: SystemState, seconds: float) -> None:
+    """Returns when it is time to close: after `stop`, and after a proxy has had time to see that we are leaving."""
+    await stop.wait()
+    system.leaving = True
+    if seconds:
+        structlog.get_logger("edge.main").info("edge_leaves", seconds=seconds)
+        await asyncio.sleep(seconds)
+
+
 async def _serve_until(
-    app: Any, listener: socket.socket, stop: asyncio.Event, limits: ConnectionLimits
+    app: Any, listener: socket.socket, leave: Coroutine[Any, Any, object], limits: ConnectionLimits
 ) -> None:
+    """Serves until `leave` returns, and finishes what is under way."""
     config = uvicorn.Config(
         app,
         http=protocol_with(limits),
@@ -155,7 +176,7 @@ async def _serve_until(
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopped = asyncio.create_task(stop.wait())
+    stopped = asyncio.create_task(leave)
     try:
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
@@ -229,6 +250,9 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     configure_logging(settings.log_level)
     try:
         uvloop.run(_run(settings))
+    except CertificatesError as error:
+        sys.stderr.write(f"edge: {error}\n")
+        return 2
     except OSError as error:
         listen = settings.listen
         sys.stderr.write(f"edge: cannot listen on {listen.host}:{listen.port}: {error}\n")

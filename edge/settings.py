@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, cast
 
 from edge.errors import SettingsError
@@ -11,6 +12,7 @@ from edge.webhooks.authenticate import parse_address, parse_network
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 SANDBOX_MODES: Final = ("open", "admin", "off")
 ENVIRONMENTS: Final = ("development", "production")
+LONGEST_LEAVE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Settings:
     sandbox: Literal["open", "admin", "off"] = "off"
     environment: str = "production"
     log_level: str = "info"
+    tls_folder: Path | None = None
+    leave_seconds: int = 0
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -65,6 +69,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         sandbox=cast(Literal["open", "admin", "off"], sandbox),
         environment=environment,
         log_level=_one_of(environ, "HUBGATE_LOG_LEVEL", LOG_LEVELS, default="info"),
+        tls_folder=Path(folder) if (folder := environ.get("HUBGATE_TLS_FOLDER", "").strip()) else None,
+        leave_seconds=_seconds(environ, "HUBGATE_EDGE_LEAVE_SECONDS"),
     )
 
 
@@ -89,6 +95,15 @@ def _networks(name: str, written: str) -> tuple[Network, ...]:
             raise SettingsError(f"{name} must list addresses or CIDR blocks, and {part!r} is neither.")
         networks.append(network)
     return tuple(networks)
+
+
+def _seconds(environ: Mapping[str, str], name: str) -> int:
+    written = environ.get(name, "").strip() or "0"
+    if not (written.isascii() and written.isdigit()) or int(written[:9]) > LONGEST_LEAVE_SECONDS:
+        raise SettingsError(
+            f"{name} must be seconds from 0 to {LONGEST_LEAVE_SECONDS}, and is {written[:20]!r}."
+        )
+    return int(written)
 
 
 def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:

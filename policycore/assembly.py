@@ -1,5 +1,6 @@
 """Builds the policy core's objects and knows in which order they start and stop."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from policycore.after_commit import GUARDED_FOR, AfterCommit
+from policycore.certificates import RENEWAL_LOOK_SECONDS, Certificates
 from policycore.checks import build_checks
 from policycore.content.load import load_scorer
 from policycore.counters.memory import MemoryCounters
@@ -158,6 +160,16 @@ class _Ways:
     links: list[SenderLink]
     senders: SenderPool
     guards: GuardBroadcaster
+    certificates: Certificates | None
+
+    async def keep_certificates(self) -> None:
+        """Has new calls to the senders show a renewed certificate. Returns at once if there is none."""
+        while self.certificates is not None:
+            await asyncio.sleep(RENEWAL_LOOK_SECONDS)
+            # Reading files is quick, but not this loop's business.
+            renewed = await asyncio.to_thread(self.certificates.renewed)
+            for link in self.links:
+                await link.look_after_channels(renewed=renewed)
 
 
 async def assemble(around: Surroundings) -> PolicyCore:
@@ -211,6 +223,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         AdminServicer(registry),
         [identities],
         with_reflection=settings.development,
+        credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
     )
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
     keeping = Keeping(settings.log_retention_months, settings.text_retention_days)
@@ -243,7 +256,11 @@ def _ways(around: Surroundings, config: ConfigCache) -> _Ways:
         counters = redis = RedisCounters(
             open_client(settings.redis_url), MemoryCounters(monotonic), monotonic
         )
-    links = [SenderLink(address, settings.sender_token, monotonic) for address in settings.sender_addresses]
+    certificates = Certificates(settings.tls_folder) if settings.tls_folder else None
+    links = [
+        SenderLink(address, settings.sender_token, monotonic, certificates=certificates)
+        for address in settings.sender_addresses
+    ]
     signer = PermitSigner(settings.permit_key.key_id, settings.permit_key.seed, around.random_bytes)
     senders = SenderPool(links, signer, monotonic)
     guards = GuardBroadcaster(
@@ -253,7 +270,7 @@ def _ways(around: Surroundings, config: ConfigCache) -> _Ways:
         around.clock,
         new_id("pcr_", around.random_bytes),
     )
-    return _Ways(counters, redis, links, senders, guards)
+    return _Ways(counters, redis, links, senders, guards, certificates)
 
 
 def _use_cases(
@@ -314,4 +331,5 @@ def _identity(settings: Settings, config: ConfigCache, clock: Callable[[], datet
         lambda digest: config.current().service_tokens.get(digest),  # noqa: PLW0108 - the newest one, each time
         clock,
         exempt,
+        certified=settings.tls_folder is not None,
     )

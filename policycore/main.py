@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
 from policycore.assembly import PolicyCore, Surroundings, assemble
+from policycore.certificates import CertificatesError
 from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
 from policycore.registry.sealing import SealingError
@@ -59,6 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
             asyncio.create_task(core.invariants.run_every(settings.invariants_every_seconds)),
             asyncio.create_task(core.retention.run_every()),
             asyncio.create_task(_reconcile(core)),
+            asyncio.create_task(core.ways.keep_certificates()),
         ]
         await stop.wait()
         for keeper in keepers:
@@ -134,8 +136,8 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     configure_logs(settings.log_level)
     try:
         uvloop.run(_run(settings))
-    except (SealingError, StoreFenced) as error:
-        # A wrong master key is a wrong setting, a fence needs a person: starting again would not help.
+    except (SealingError, CertificatesError, StoreFenced) as error:
+        # A wrong master key or certificate is a wrong setting, a fence needs a person: starting again would not help.
         sys.stderr.write(f"policycore: {error}\n")
         return 2
     except (OSError, PolicyCoreError) as error:

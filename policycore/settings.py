@@ -54,6 +54,7 @@ class Settings:
     log_retention_months: int
     text_retention_days: int
     bounds: Bounds
+    tls_folder: Path | None = None
 
     @property
     def development(self) -> bool:
@@ -89,6 +90,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         log_retention_months=_kept_for(environ, "HUBGATE_LOG_RETENTION_MONTHS", "months", _MOST_MONTHS),
         text_retention_days=_kept_for(environ, "HUBGATE_TEXT_RETENTION_DAYS", "days", _MOST_DAYS),
         bounds=_bounds(environ),
+        tls_folder=_folder(environ, "HUBGATE_TLS_FOLDER"),
     )
 
 
@@ -260,6 +262,11 @@ def _number(environ: Mapping[str, str], wanted: Range) -> int | None:
             f" and is {written[:20]!r}."
         )
     return number
+
+
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    written = _text(environ, name, "")
+    return Path(written) if written else None
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

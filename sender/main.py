@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from sender.addresses import AddressPolicy
 from sender.backend_door import BackendDoor
 from sender.backends.registry import BACKENDS
+from sender.certificates import Certificates, CertificatesError
 from sender.deliver import Delivery, Route
 from sender.destinations.registry import DESTINATIONS
 from sender.egress import Egress
@@ -95,7 +96,12 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
     """
     registry = CollectorRegistry()
     parts = _build(settings, registry)
-    server = SenderServer(parts.servicer, settings.token, with_reflection=settings.development)
+    server = SenderServer(
+        parts.servicer,
+        settings.token,
+        with_reflection=settings.development,
+        credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
+    )
     metrics = _start_metrics(settings, registry)
     await parts.egress.open()
     await parts.own_network.open()
@@ -168,6 +174,9 @@ def main(env: Mapping[str, str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_until_signal(settings))
+    except CertificatesError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except OSError as error:
         sys.stderr.write(f"The sender cannot start: {error}.\n")
         return 1

@@ -5,6 +5,7 @@ import binascii
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -29,6 +30,7 @@ class Settings:
     development: bool = False
     metrics_listen: str = ""
     log_level: str = "info"
+    tls_folder: Path | None = None
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         development=_choice(env, "HUBGATE_ENVIRONMENT", ("production", "development")) == "development",
         metrics_listen=_address(env, "HUBGATE_SENDER_METRICS_LISTEN", ""),
         log_level=_choice(env, "HUBGATE_LOG_LEVEL", _LOG_LEVELS, "info"),
+        tls_folder=Path(folder) if (folder := env.get("HUBGATE_TLS_FOLDER", "").strip()) else None,
     )
 
 

@@ -11,12 +11,13 @@ from edge.http import HttpRequest
 
 
 class SystemState:
-    """Tells whether the process runs and whether it can serve."""
+    """Tells whether the process runs and whether it can serve. `leaving` is set when it is about to stop."""
 
     def __init__(self, gate: Gate, feed: CredentialFeed, environment: str) -> None:
         self._gate = gate
         self._feed = feed
         self._environment = environment
+        self.leaving = False
 
     async def hello(self, request: HttpRequest) -> HttpAnswer:
         """A smoke test of reachability and TLS."""
@@ -46,6 +47,8 @@ class SystemState:
             reasons.append(f"The policy core was last heard {age:.0f} seconds ago.")
         if not self._feed.connected:
             reasons.append("The policy core is out of reach.")
+        if self.leaving:
+            reasons.append("This process is about to stop.")
         body: dict[str, Any] = {
             "status": "unready" if reasons else "ready",
             "environment": self._environment,

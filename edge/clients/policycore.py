@@ -8,6 +8,7 @@ from typing import Any, Final
 import grpc
 
 from edge import model
+from edge.certificates import POLICYCORE_NAME, RENEWAL_LOOK_SECONDS, Certificates, expected_name
 from edge.clients import convert
 from edge.clients.failures import from_rpc
 from edge.clients.submit_lanes import SubmitLanes
@@ -32,6 +33,9 @@ _OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    # A name may stand for several policy cores: all of them are used, and one that is gone is nobody's only one.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 )
 
 _MALFORMED: Final = "An event was left out: the policy core found it malformed."
@@ -45,17 +49,24 @@ def bearer(token: str) -> Metadata:
 
 
 class PolicyCore:
-    """Calls to one policy core, with the edge's own token unless a caller's is given.
+    """Calls to the policy cores at one address, with the edge's own token unless a caller's is given.
 
-    Every method raises the errors of `edge.errors`; none lets a gRPC error out.
+    Every method raises the errors of `edge.errors`; none lets a gRPC error out. Without `certificates` the
+    connection is not encrypted.
     """
 
     def __init__(
-        self, address: str, token: str, jitter: Callable[[], float] = lambda: 1.0, lanes: int = 2
+        self,
+        address: str,
+        token: str,
+        jitter: Callable[[], float] = lambda: 1.0,
+        lanes: int = 2,
+        certificates: Certificates | None = None,
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._policy: Any = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
-        self._admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._channel)
+        self._address = address
+        self._certificates = certificates
+        self._former: list[grpc.aio.Channel] = []
+        self._connect()
         self._own = bearer(token)
         self._lanes = SubmitLanes(
             lambda: self._policy.SubmitStream(metadata=self._own), lanes=lanes, jitter=jitter
@@ -68,7 +79,32 @@ class PolicyCore:
     async def close(self) -> None:
         """Closes streams and channel."""
         await self._lanes.close()
-        await self._channel.close(grace=None)
+        for channel in (*self._former, self._channel):
+            await channel.close(grace=None)
+
+    async def keep_certificates(self) -> None:
+        """Has new calls and streams show a renewed certificate. Returns at once if there is none."""
+        while self._certificates is not None:
+            await asyncio.sleep(RENEWAL_LOOK_SECONDS)
+            # Reading files is quick, but not this loop's business.
+            if await asyncio.to_thread(self._certificates.renewed):
+                self._former.append(self._channel)
+                self._connect()
+            # What is under way on a former channel stays there until its connection ends by itself.
+            ready = grpc.ChannelConnectivity.READY
+            for channel in [each for each in self._former if each.get_state() is not ready]:
+                self._former.remove(channel)
+                await channel.close(grace=None)
+
+    def _connect(self) -> None:
+        if self._certificates is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        else:
+            options = (*_OPTIONS, *expected_name(POLICYCORE_NAME))
+            credentials = self._certificates.channel_credentials()
+            self._channel = grpc.aio.secure_channel(self._address, credentials, options=options)
+        self._policy: Any = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
+        self._admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._channel)
 
     async def submit(self, submission: model.Submission, timeout_seconds: float) -> model.Outcome:
         """Decides and, if allowed, sends; answers when the outcome is known."""

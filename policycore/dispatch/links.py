@@ -6,6 +6,7 @@ from collections.abc import Callable
 import grpc
 
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
+from policycore.certificates import SENDER_NAME, Certificates, expected_name
 
 OBEDIENT_SECONDS = 0.8
 """A sender that has heard nothing for 1 s attempts nothing; one that acknowledged longer ago than this is not
@@ -32,8 +33,7 @@ class SenderLink:
     """A sender at `address` (`host:port` or `unix:path`), called with `token`.
 
     `clock` gives seconds that never run backwards. `open` before use, inside the event loop; without
-    `credentials` the
-    channel is not encrypted.
+    `certificates` the channel is not encrypted.
     """
 
     def __init__(
@@ -42,15 +42,16 @@ class SenderLink:
         token: str,
         clock: Callable[[], float],
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self.address = address
         self.metadata = (("authorization", f"Bearer {token}"),)
         self.obeyed_version = -1
         self._clock = clock
-        self._credentials = credentials
+        self._certificates = certificates
         self._acknowledged_at: float | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._former: list[grpc.aio.Channel] = []
         self._stub: pb_grpc.SenderServiceAsyncStub | None = None
 
     @property
@@ -62,12 +63,30 @@ class SenderLink:
 
     def open(self) -> None:
         """Makes the channel; it connects by itself. Does nothing if it is open."""
-        if self._channel is not None:
-            return
-        if self._credentials is None:
+        if self._channel is None:
+            self._make_channel()
+
+    async def look_after_channels(self, *, renewed: bool) -> None:
+        """With `renewed` certificates, new calls go over a new channel. A former one is closed once nothing is on
+        it.
+        """
+        if renewed and self._channel is not None:
+            self._former.append(self._channel)
+            self._make_channel()
+        ready = grpc.ChannelConnectivity.READY
+        for channel in [each for each in self._former if each.get_state() is not ready]:
+            self._former.remove(channel)
+            await channel.close(None)
+
+    def _make_channel(self) -> None:
+        if self._certificates is None:
             self._channel = grpc.aio.insecure_channel(self.address, options=_OPTIONS)
         else:
-            self._channel = grpc.aio.secure_channel(self.address, self._credentials, options=_OPTIONS)
+            self._channel = grpc.aio.secure_channel(
+                self.address,
+                self._certificates.channel_credentials(),
+                options=(*_OPTIONS, *expected_name(SENDER_NAME)),
+            )
         self._stub = pb_grpc.SenderServiceStub(self._channel)
 
     async def connected(self) -> None:
@@ -78,9 +97,10 @@ class SenderLink:
 
     async def close(self) -> None:
         """Closes the channel and every call on it."""
-        channel, self._channel, self._stub = self._channel, None, None
+        channels = [*self._former, *([self._channel] if self._channel is not None else [])]
+        self._channel, self._stub, self._former = None, None, []
         self.unheard()
-        if channel is not None:
+        for channel in channels:
             await channel.close(None)
 
     def acknowledged(self, version: int) -> None:

@@ -12,6 +12,7 @@ from policycore.errors import Malformed
 from policycore.registry.errors import NotPermittedError
 
 EVERY_ACCOUNT = "*"
+EDGE_NAME = "edge"
 REVEAL = "reveal"
 """The right to see texts and whole phone numbers, beside the RPC that shows them."""
 
@@ -195,12 +196,23 @@ class Identity:
 
 def edge_identity() -> Identity:
     """The edge: brings requests and events in, and shows the sandbox."""
-    return _built_in("edge", CallerKind.EDGE)
+    return _built_in(EDGE_NAME, CallerKind.EDGE)
 
 
 def admin_identity() -> Identity:
     """The administrator's token: the command line, and the edge on an administrator's behalf."""
     return _built_in("admin", CallerKind.ADMIN)
+
+
+def certificate_names(identity: Identity) -> frozenset[str]:
+    """Certificates under which this caller may come, where connections have them.
+
+    Its own; and the edge's, which hands on the tokens that administrators and services show to it. Nobody but the
+    edge comes as the edge.
+    """
+    return (
+        frozenset({EDGE_NAME}) if identity.kind is CallerKind.EDGE else frozenset({EDGE_NAME, identity.name})
+    )
 
 
 def _built_in(name: str, kind: CallerKind) -> Identity:

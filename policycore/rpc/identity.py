@@ -24,10 +24,12 @@ from policycore.registry.rights import (
     CallerKind,
     Identity,
     admin_identity,
+    certificate_names,
     edge_identity,
     expand_rights,
 )
 from policycore.registry.snapshot import ServiceTokenConfig
+from policycore.rpc.certificate_names import only_certified
 
 HEALTH = "/grpc.health.v1.Health/"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
@@ -57,6 +59,7 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     `lookup` reads the newest configuration known here, so that a revoked token is refused within the time
     that takes;
     streams that a service opened before are ended then. `exempt` are beginnings of paths that need no token.
+    With `certified` the connection's certificate must be one that may speak for the token's owner.
     """
 
     def __init__(
@@ -65,11 +68,14 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         lookup: Lookup,
         clock: Callable[[], datetime],
         exempt: tuple[str, ...] = (HEALTH,),
+        *,
+        certified: bool = False,
     ) -> None:
         self._built_in = dict(built_in)
         self._lookup = lookup
         self._clock = clock
         self._exempt = exempt
+        self._certified = certified
         self._uses: dict[str, datetime] = {}
 
     async def intercept_service(
@@ -96,6 +102,8 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             self._uses[identity.token_id] = self._clock()
             if handler.response_streaming:
                 handler = self._ended_by_revocation(handler, token_digest)
+        if self._certified:
+            handler = only_certified(handler, certificate_names(identity), _refuse_certificate)
         _current.set(identity)
         return handler
 
@@ -176,6 +184,11 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     await asyncio.wait({task})
 
 
+async def _refuse_certificate(context: Any) -> None:
+    await _abort(context, grpc.StatusCode.PERMISSION_DENIED, _WRONG_CERTIFICATE)
+
+
+_WRONG_CERTIFICATE = "The certificate of this connection may not speak for the owner of the token."
 _UNAUTHENTICATED = "A valid token is required, as metadata `authorization: Bearer <token>`."
 
 

@@ -30,7 +30,7 @@ _OPTIONS = (
 
 
 class PolicyServer:
-    """A gRPC server that has not started yet."""
+    """A gRPC server that has not started yet; without `credentials` its connections are not encrypted."""
 
     def __init__(
         self,
@@ -39,7 +39,9 @@ class PolicyServer:
         interceptors: "Sequence[grpc.aio.ServerInterceptor[Any, Any]]",
         *,
         with_reflection: bool,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
+        self._credentials = credentials
         self._server = grpc.aio.server(interceptors=list(interceptors), options=_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its types lack it
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, self._server)
@@ -52,7 +54,11 @@ class PolicyServer:
     async def start(self, listen: str) -> str:
         """Starts at `host:port` and returns the address with the real port. Raises OSError if it is taken."""
         try:
-            port = self._server.add_insecure_port(listen)
+            port = (
+                self._server.add_insecure_port(listen)
+                if self._credentials is None
+                else self._server.add_secure_port(listen, self._credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {listen}") from error
         await self._server.start()

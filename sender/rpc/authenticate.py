@@ -1,7 +1,10 @@
-"""Who may call: every call but health needs the sender's token, compared in constant time."""
+"""Who may call: every call but health needs the sender's token, compared in constant time, and the policy core's
+certificate where connections have certificates.
+"""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -15,13 +18,22 @@ _OPEN_TO_ALL = "/grpc.health.v1.Health/"
 _REFUSED = CallRefusedError(
     grpc.StatusCode.UNAUTHENTICATED, "SENDER_TOKEN_REFUSED", "The call needs the sender's bearer token."
 )
+_WRONG_CERTIFICATE = CallRefusedError(
+    grpc.StatusCode.PERMISSION_DENIED,
+    "SENDER_CERTIFICATE_REFUSED",
+    "The certificate of this connection is not the policy core's.",
+)
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
-    """Lets calls through that carry `authorization: Bearer <token>`."""
+    """Lets calls through that carry `authorization: Bearer <token>`.
 
-    def __init__(self, token: str) -> None:
+    With `certified_name` the connection's certificate must hold that name as well.
+    """
+
+    def __init__(self, token: str, certified_name: str | None = None) -> None:
         self._expected = f"Bearer {token}".encode()
+        self._certified_name = None if certified_name is None else certified_name.encode()
 
     async def intercept_service(
         self,
@@ -32,7 +44,9 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(_OPEN_TO_ALL):
             return handler
-        return handler if self._allowed(handler_call_details.invocation_metadata) else _refusing(handler)
+        if not self._allowed(handler_call_details.invocation_metadata):
+            return _refusing(handler)
+        return handler if self._certified_name is None else _only_certified(handler, self._certified_name)
 
     def _allowed(self, metadata: Any) -> bool:
         given = [value for key, value in metadata or () if key == "authorization"]
@@ -57,3 +71,32 @@ def _refusing(handler: Handler) -> Handler:
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(refuse_stream)
     return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _only_certified(handler: Handler, name: bytes) -> Handler:
+    """The same handler for connections with a certificate of this name. Calls of the sender are of two kinds."""
+
+    async def check(context: Context) -> None:
+        if name not in context.auth_context().get("x509_subject_alternative_name", ()):
+            await abort(context, _WRONG_CERTIFICATE)
+
+    async def single(request: Any, context: Context) -> Any:
+        await check(context)
+        return await handler.unary_unary(request, context)
+
+    async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
+        await check(context)
+        async with aclosing(handler.stream_stream(requests, context)) as answers:
+            async for answer in answers:
+                yield answer
+
+    if handler.unary_unary is not None:
+        return grpc.unary_unary_rpc_method_handler(
+            single, handler.request_deserializer, handler.response_serializer
+        )
+    if handler.stream_stream is not None:
+        return grpc.stream_stream_rpc_method_handler(
+            stream, handler.request_deserializer, handler.response_serializer
+        )
+    # Reflection's streams and whatever may be added: refused rather than let through unlooked at.
+    return _refusing(handler)

@@ -6,6 +6,7 @@ from grpc_reflection.v1alpha import reflection
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
+from sender.certificates import POLICYCORE_NAME
 from sender.rpc.authenticate import TokenInterceptor
 from sender.rpc.servicer import SenderServicer
 
@@ -25,10 +26,19 @@ _OPTIONS = (
 
 
 class SenderServer:
-    """A gRPC server that has not started yet."""
+    """A gRPC server that has not started yet; without `credentials` its connections are not encrypted."""
 
-    def __init__(self, servicer: SenderServicer, token: str, *, with_reflection: bool) -> None:
-        self._server = grpc.aio.server(interceptors=(TokenInterceptor(token),), options=_OPTIONS)
+    def __init__(
+        self,
+        servicer: SenderServicer,
+        token: str,
+        *,
+        with_reflection: bool,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self._credentials = credentials
+        caller = TokenInterceptor(token, POLICYCORE_NAME if credentials is not None else None)
+        self._server = grpc.aio.server(interceptors=(caller,), options=_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its types lack it
         pb_grpc.add_SenderServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -39,7 +49,11 @@ class SenderServer:
     async def start(self, listen: str) -> str:
         """Starts at `host:port` and returns the address with the real port. Raises OSError if it is taken."""
         try:
-            port = self._server.add_insecure_port(listen)
+            port = (
+                self._server.add_insecure_port(listen)
+                if self._credentials is None
+                else self._server.add_secure_port(listen, self._credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {listen}") from error
         await self._server.start()

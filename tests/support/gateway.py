@@ -46,6 +46,7 @@ class Gateway:
     database_url: str
     redis_url: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    part_extra: dict[str, dict[str, str]] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +93,11 @@ class Gateway:
         """Starts one service; its log goes to a file in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"{name}.main"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", f"{name}.main"],
+                cwd=ROOT,
+                env=self.environment | self.part_extra.get(name, {}),
+                stdout=log,
+                stderr=log,
             )
 
     async def wait_ready(self) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 from integration.edge.edge_under_test import Edge, edge_on, running_edge, until, until_status
-from integration.edge.scripted_core import SECRET, ScriptedCore, serving
+from integration.edge.scripted_core import EDGE_TOKEN, SECRET, ScriptedCore, serving
 
-from edge.settings import Listen
+from edge.main import serve
+from edge.settings import Listen, Settings
 from hubgate.policy.v1 import policy_service_pb2 as wire
 
 EVENT = b'{"event_type":"test"}'
@@ -195,6 +196,28 @@ async def test_the_process_drains_when_it_is_told_to_stop() -> None:
     lines = [json.loads(line) for line in said.decode().splitlines()]
     assert any(line["event"] == "edge_listens" for line in lines)
     assert SECRET not in said.decode()
+
+
+async def test_a_proxy_sees_the_process_leave_before_it_closes() -> None:
+    """Not ready while it still serves: a proxy takes the next request elsewhere instead of losing it."""
+    core = ScriptedCore()
+    async with serving(core) as core_port:
+        settings = Settings(
+            token=EDGE_TOKEN,
+            listen=Listen("127.0.0.1", 0),
+            policycore_address=f"127.0.0.1:{core_port}",
+            leave_seconds=1,
+        )
+        stop = asyncio.Event()
+        bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(serve(settings, stop, bound.set_result))
+        async with httpx.AsyncClient(base_url=f"http://{await bound}", timeout=20) as client:
+            await until_status(client, "/readyz", 200)
+            stop.set()
+            await until_status(client, "/readyz", 503)
+            assert (await client.get("/readyz")).json()["reasons"] == ["This process is about to stop."]
+            assert (await Edge(0, core, client).webhook(EVENT)).status_code == 200
+            await asyncio.wait_for(task, 20)
 
 
 async def _until_up(client: httpx.AsyncClient) -> None:

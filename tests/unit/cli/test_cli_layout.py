@@ -53,6 +53,12 @@ def test_what_the_environment_says_wins(tmp_path: Path) -> None:
     assert "HUBGATE_LOG_LEVEL" not in layout.environ
 
 
+def test_one_machine_needs_no_certificates(tmp_path: Path) -> None:
+    layout = _layout(tmp_path, HUBGATE_TLS_FOLDER="/run/tls")
+    assert read_settings(layout.environ).tls_folder is None
+    assert read_sender_settings(layout.environ).tls_folder is None
+
+
 @pytest.mark.parametrize(
     ("host", "demo", "mode"),
     [("127.0.0.1", True, "open"), ("127.0.0.1", False, "admin"), ("0.0.0.0", True, "admin")],

@@ -1,6 +1,7 @@
 """The edge's settings: defaults, every variable, and one clear sentence for each wrong value."""
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ def test_defaults() -> None:
     assert settings.listen == Listen("127.0.0.1", 8080)
     assert (settings.sandbox, settings.environment, settings.log_level) == ("off", "production", "info")
     assert settings.metrics_listen is None
+    assert (settings.tls_folder, settings.leave_seconds) == (None, 0)
 
 
 def test_in_production_the_sandbox_is_off_unless_it_is_switched_on() -> None:
@@ -47,8 +49,11 @@ def test_every_variable() -> None:
             "HUBGATE_SANDBOX": "Admin",
             "HUBGATE_ENVIRONMENT": "production",
             "HUBGATE_LOG_LEVEL": "warning",
+            "HUBGATE_TLS_FOLDER": "/run/tls",
+            "HUBGATE_EDGE_LEAVE_SECONDS": "3",
         }
     )
+    assert (settings.tls_folder, settings.leave_seconds) == (Path("/run/tls"), 3)
     assert settings.listen == Listen("::1", 9000)
     assert settings.policycore_address == "core.internal:8071"
     assert settings.trusted_proxies == (ip_network("10.0.0.1"), ip_network("2001:db8::/32"))
@@ -77,6 +82,9 @@ def test_a_socket_file_may_lead_to_the_policy_core() -> None:
         ("HUBGATE_SANDBOX", "yes"),
         ("HUBGATE_ENVIRONMENT", "prod"),
         ("HUBGATE_LOG_LEVEL", "loud"),
+        ("HUBGATE_EDGE_LEAVE_SECONDS", "-1"),
+        ("HUBGATE_EDGE_LEAVE_SECONDS", "61"),
+        ("HUBGATE_EDGE_LEAVE_SECONDS", "soon"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_sentence(name: str, value: str) -> None:

@@ -19,6 +19,7 @@ def test_defaults() -> None:
     assert found.listen == "127.0.0.1:8072"
     assert not found.development
     assert found.allowed_private_ranges == ()
+    assert found.tls_folder is None
     assert (found.metrics_listen, found.log_level) == ("", "info")
     assert found.permit_public_keys["k1"].public_bytes_raw() == PUBLIC
 

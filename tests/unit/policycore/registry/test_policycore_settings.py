@@ -33,6 +33,7 @@ def test_defaults() -> None:
     assert settings.sender_addresses == ("127.0.0.1:8072",)
     assert settings.listen == "127.0.0.1:8071"
     assert settings.metrics_listen is None
+    assert settings.tls_folder is None
     assert not settings.development
 
 

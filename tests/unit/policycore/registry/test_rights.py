@@ -12,6 +12,7 @@ from policycore.registry.rights import (
     CallerKind,
     Identity,
     admin_identity,
+    certificate_names,
     check_rights,
     edge_identity,
     expand_rights,
@@ -81,3 +82,10 @@ def test_who_may_act_for_which_account() -> None:
 def test_only_an_administrator_may_not_send() -> None:
     assert edge_identity().may_submit_for_real
     assert not admin_identity().may_submit_for_real
+
+
+def test_nobody_but_the_edge_comes_as_the_edge() -> None:
+    crm = Identity("crm", CallerKind.SERVICE, frozenset(), frozenset(), token_id="tok_1")
+    assert certificate_names(edge_identity()) == {"edge"}
+    assert certificate_names(admin_identity()) == {"edge", "admin"}
+    assert certificate_names(crm) == {"edge", "crm"}
