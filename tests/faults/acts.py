@@ -81,7 +81,7 @@ class Day:
 
 async def work(company: Company, client: Client, seconds: float) -> None:
     """Everybody acts until time is up, and ends what they had begun."""
-    acts: list[Act] = [agent] * 5 + [writer, opts_out, races, late, stranger, pauser, spender, receipts]
+    acts: list[Act] = [*[agent] * 5, writer, opts_out, races, late, stranger, pauser, spender, receipts]
     await asyncio.gather(*(act(Day(company, client, seconds)) for act in acts))
 
 

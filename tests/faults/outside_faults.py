@@ -8,8 +8,8 @@ from faults import stand_ins
 from faults.load import fresh_phone, upsert
 from faults.proxy import Proxy, Weather
 from faults.scene import Scene
-from faults.stand_ins import Script
 from hubgate.policy.v1 import instances_pb2
+from peers.peer import Script
 from support.gateway import CoreClient
 
 SLOW_SECONDS: Final = 0.4

@@ -91,8 +91,8 @@ class ForkServer:
             child = Child(said["started"], loop.create_future())
             self._children[child.pid] = child
             self._orders.popleft().set_result(child)
-        elif child := self._children.pop(said["ended"], None):
-            child.ended.set_result(said["code"])
+        elif said["ended"] in self._children:
+            self._children.pop(said["ended"]).ended.set_result(said["code"])
 
     async def stop(self) -> None:
         """Ends the server and, with it, whatever still runs."""

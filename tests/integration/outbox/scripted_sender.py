@@ -123,6 +123,10 @@ class ScriptedSender(pb_grpc.SenderServiceServicer):
     async def ProbeInstance(self, request: pb.ProbeInstanceRequest, context: Any) -> pb.ProbeInstanceResponse:
         return pb.ProbeInstanceResponse(state="open", reason=request.connection.external_name)
 
+    async def LookUpMessage(self, request: pb.LookUpMessageRequest, context: Any) -> pb.LookUpMessageResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender looks nothing up")
+        raise AssertionError("aborting returns")
+
 
 def _set(event: asyncio.Event) -> asyncio.Event:
     event.set()

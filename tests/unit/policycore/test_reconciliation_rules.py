@@ -10,7 +10,7 @@ ONE, TWO = (FoundMessage(f"ext-{number}", NOW, "sent") for number in (1, 2))
 
 
 def test_looks_become_rarer_and_end_with_the_day() -> None:
-    moments = []
+    moments: list[datetime] = []
     while (moment := next_look_at(NOW, len(moments))) is not None:
         moments.append(moment)
     gaps = [later - earlier for earlier, later in pairwise(moments)]
