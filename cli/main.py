@@ -16,12 +16,14 @@ from cli.errors import CliError, ExitCode
 from cli.installation import secret_commands
 from cli.instances import instances
 from cli.integrations import integrations
+from cli.logs import logs
 from cli.messages import messages
 from cli.options import Json
 from cli.output import print_json, say, warn
 from cli.serve import edge, migrate, policycore, sender
 from cli.store import store
 from cli.up import up
+from cli.webhooks import webhooks
 
 _INTERRUPTED = 130
 
@@ -60,6 +62,8 @@ def build_app() -> typer.Typer:
         "decisions": decisions,
         "store": store,
         "message": messages,
+        "webhook": webhooks,
+        "log": logs,
         "certificates": certificates,
         "secrets": secret_commands,
         "edge": edge,

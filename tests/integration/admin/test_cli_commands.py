@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from cli.main import main
+from policycore.store.tables import refusals
 from support.admin_core import ADMIN_TOKEN, AdminCore
 
 
@@ -179,6 +182,49 @@ async def test_pauses_and_rules(shell: Shell) -> None:
     code, out, _ = await shell("rules", "show")
     assert code == 0
     assert "content" in out
+
+
+async def test_customers_systems_and_what_was_done(shell: Shell) -> None:
+    account = await _account(shell)
+    made = await shell.json(
+        "webhook", "create", "https://crm.example.test/events", "--account", account,
+        "--event", "message.received",
+    )  # fmt: skip
+    assert made["signing_secret"]
+    webhook = made["webhook"]["webhook_id"]
+    code, table, _ = await shell("webhook", "list", "--account", account)
+    assert code == 0
+    assert webhook in table
+    assert "message.received" in table
+    assert made["signing_secret"] not in table
+    code, _, err = await shell("webhook", "create", "ftp://crm.example.test", "--account", account)
+    assert (code, "webhook.url" in err) == (2, True)
+    assert await shell.json("webhook", "delete", webhook) == {"webhook_id": webhook}
+    assert await shell.json("webhook", "list", "--account", account) == []
+    assert (await shell("webhook", "delete", webhook))[0] == 4
+    entries = await shell.json("log", "audit", "--account", account)
+    assert [entry["act"] for entry in entries][:2] == ["DeleteCustomerWebhook", "CreateCustomerWebhook"]
+    assert all(made["signing_secret"] not in entry["detail_json"] for entry in entries)
+    code, table, _ = await shell("log", "audit")
+    assert (code, "CreateAccount" in table) == (0, True)
+
+
+async def test_who_was_turned_away(shell: Shell, sqlite_core: AdminCore) -> None:
+    assert "Nobody" in (await shell("log", "security"))[1]
+    async with sqlite_core.database.transaction() as connection:
+        await connection.execute(
+            insert(refusals).values(
+                minute=datetime(2026, 3, 14, 9, 0, tzinfo=UTC),
+                surface="threecx_webhook",
+                target="int_x",
+                reason="wrong_secret",
+                source_address="192.0.2.7",
+                count=3,
+            )
+        )
+    [row] = await shell.json("log", "security", "--target", "int_x")
+    assert (row["reason"], row["count"], row["source_address"]) == ("wrong_secret", "3", "192.0.2.7")
+    assert await shell.json("log", "security", "--target", "int_y") == []
 
 
 async def test_doctor_says_what_is_ill(shell: Shell, sqlite_core: AdminCore) -> None:
