@@ -100,8 +100,13 @@ class DataFolder:
 
     def admin_token(self) -> str | None:
         """The administrator's token, if the folder has one that this user may read."""
+        # While the token is changed there are two, and the first is the one to show.
+        return (self.read_secret(ADMIN_TOKEN_FILE) or "").partition(",")[0].strip() or None
+
+    def read_secret(self, name: str) -> str | None:
+        """The text of a secret file, if there is one that this user may read."""
         try:
-            return (self.path / ADMIN_TOKEN_FILE).read_text("utf-8").strip() or None
+            return (self.path / name).read_text("utf-8").strip() or None
         except OSError:
             return None
 

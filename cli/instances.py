@@ -8,6 +8,7 @@ from cli.client import connect
 from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
 from cli.output import print_json, print_message, print_table, warn
+from cli.values import read_span, span_to_wire
 from hubgate.policy.v1 import instances_pb2 as pb
 
 instances = typer.Typer(no_args_is_help=True, help="WhatsApp instances.")
@@ -81,6 +82,9 @@ def update_instance(
     phone: Phone = None,
     messages_per_second: Rate = None,
     burst: Burst = None,
+    overlap: Annotated[
+        str, typer.Option(help="How long secrets that are replaced count beside the new ones, 0s to 14d.")
+    ] = "0s",
     json: Json = False,
 ) -> None:
     """Change what is named of an instance."""
@@ -97,7 +101,8 @@ def update_instance(
     }
     given = _given(values)
     wire = pb.Instance(instance_id=instance_id, **given)
-    request = pb.UpdateInstanceRequest(instance=wire, fields=sorted(given))
+    span = span_to_wire(read_span("--overlap", overlap))
+    request = pb.UpdateInstanceRequest(instance=wire, fields=sorted(given), secret_overlap=span)
     _show(connect().call("UpdateInstance", request).instance, json=json)
 
 

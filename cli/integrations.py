@@ -160,6 +160,28 @@ def rotate_secret(
     say(f"the old one counts until {words(made.old_valid_until)}")
 
 
+@integrations.command("rotate-signing-secret")
+def rotate_signing_secret(
+    destination_id: Annotated[str, typer.Argument(help="int_… or, for a customer webhook, whk_….")],
+    after: Annotated[
+        str, typer.Option(help="When the new secret begins to sign, 0s to 14d from now.")
+    ] = "24h",
+    json: Json = False,
+) -> None:
+    """Make a new secret that events are signed with later. It is shown once; until then the old one signs."""
+    request = pb.RotateSigningSecretRequest(begins_after=span_to_wire(read_span("--after", after)))
+    if destination_id.startswith("whk_"):
+        request.webhook_id = destination_id
+    else:
+        request.integration_id = destination_id
+    made = connect().call("RotateSigningSecret", request)
+    if json:
+        print_json(made)
+        return
+    say(f"signing secret, shown this once: {made.signing_secret}")
+    say(f"it signs from {words(made.signs_from)}; let the receiver accept both until then")
+
+
 @integrations.command("set-template")
 def set_template(
     integration_id: str,

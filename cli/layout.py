@@ -70,7 +70,7 @@ def make_layout(
         base_url=f"http://{_bracketed(_reachable(host))}:{port}",
         policycore_address=core,
         sender_address=sender,
-        admin_token=whole["HUBGATE_ADMIN_TOKEN"],
+        admin_token=whole["HUBGATE_ADMIN_TOKEN"].partition(",")[0].strip(),
         environ=whole,
     )
 

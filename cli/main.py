@@ -18,6 +18,7 @@ from cli.instances import instances
 from cli.integrations import integrations
 from cli.logs import logs
 from cli.messages import messages
+from cli.keys import keys
 from cli.options import Json
 from cli.output import print_json, say, warn
 from cli.serve import edge, migrate, policycore, sender
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
         "suppress": suppressions,
         "rules": rules,
         "decisions": decisions,
+        "key": keys,
         "store": store,
         "message": messages,
         "webhook": webhooks,

@@ -59,7 +59,7 @@ class CredentialCache:
             for each in self._snapshot.instances.values()
             if each.account_id == instance.account_id
             and each.backend == instance.backend
-            and each.webhook_secret == instance.webhook_secret
+            and not each.webhook_secrets.isdisjoint(instance.webhook_secrets)
             and each.enabled
             and each.instance_id != instance.instance_id
         ]

@@ -82,6 +82,14 @@ class InstanceKey:
     verify_token: str = field(repr=False)
     external_name: str
     enabled: bool
+    former_webhook_secret: Secret | None = field(default=None, repr=False)
+    former_verify_token: Secret | None = field(default=None, repr=False)
+
+    @property
+    def webhook_secrets(self) -> frozenset[str]:
+        """The secret, and the one before a rotation."""
+        former = self.former_webhook_secret
+        return frozenset({self.webhook_secret} | ({former.text.decode()} if former else set()))
 
 
 @dataclass(frozen=True, slots=True)

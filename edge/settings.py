@@ -41,7 +41,8 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from an environment. Raises SettingsError with one sentence that names the variable."""
-    token = environ.get("HUBGATE_EDGE_TOKEN", "").strip()
+    # While the token is changed there are two, and the first is the one to show.
+    token = environ.get("HUBGATE_EDGE_TOKEN", "").partition(",")[0].strip()
     if not token:
         raise SettingsError("HUBGATE_EDGE_TOKEN must be set to the service token of the edge.")
     if not token.isascii() or not token.isprintable():

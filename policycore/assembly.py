@@ -176,7 +176,8 @@ async def assemble(around: Surroundings) -> PolicyCore:
     """Builds the policy core over its database and loads the configuration."""
     settings, clock = around.settings, around.clock
     database = open_database(settings.database_url, clock)
-    sealing = Sealing(settings.master_key, around.random_bytes)
+    current, *others = settings.master_keys
+    sealing = Sealing(current, around.random_bytes, others)
     changes = ConfigChanges()
     unseal = lru_cache(maxsize=_UNSEALED)(sealing.unseal)
     config = ConfigCache(database, unseal, changes, clock, around.monotonic)
@@ -190,7 +191,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
     outbox = OutboxWorker(
         SqlOutbox(database),
         ways.senders,
-        resolve_posting(config.current),
+        resolve_posting(config.current, config.database_now),
         clock,
         random.SystemRandom().random,
         ready=ways.senders.available,
@@ -327,7 +328,7 @@ def _opt_out_matcher() -> Callable[[str, str], Match]:
 def _identity(settings: Settings, config: ConfigCache, clock: Callable[[], datetime]) -> IdentityInterceptor:
     exempt = (HEALTH, REFLECTION) if settings.development else (HEALTH,)
     return IdentityInterceptor(
-        built_in_identities(settings.edge_token, settings.admin_token),
+        built_in_identities(settings.edge_tokens, settings.admin_tokens),
         lambda digest: config.current().service_tokens.get(digest),  # noqa: PLW0108 - the newest one, each time
         clock,
         exempt,

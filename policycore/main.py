@@ -19,7 +19,8 @@ from policycore.assembly import PolicyCore, Surroundings, assemble
 from policycore.certificates import CertificatesError
 from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
-from policycore.registry.sealing import SealingError
+from policycore.registry.credentials import token_id
+from policycore.registry.sealing import SealingError, key_id
 from policycore.settings import Settings, SettingsError, read_settings
 from policycore.store.store_errors import StoreFenced
 
@@ -52,7 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
     try:
         await core.start()
         address = await core.server.start(settings.listen)
-        log.info("serving", address=address)
+        log.info("serving", address=address, keys=key_ids(settings))
         if ready is not None:
             ready(address)
         keepers = [
@@ -73,6 +74,17 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
         if metrics is not None:
             metrics[0].shutdown()
             metrics[0].server_close()
+
+
+def key_ids(settings: Settings) -> dict[str, list[str]]:
+    """The ids of the keys this process works with, the current one first: what a rotation is followed by."""
+    return {
+        "master": [key_id(each) for each in settings.master_keys],
+        "permit": [settings.permit_key.key_id],
+        "edge": [token_id(each) for each in settings.edge_tokens],
+        "admin": [token_id(each) for each in settings.admin_tokens],
+        "sender": [token_id(settings.sender_token)],
+    }
 
 
 async def _keep_house(core: PolicyCore) -> None:

@@ -35,15 +35,18 @@ class PermitKey:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the policy core is started with. Secrets do not show in its representation."""
+    """What the policy core is started with. Secrets do not show in its representation.
+
+    Of `master_keys`, `edge_tokens` and `admin_tokens` the first is the current one; a second counts beside it.
+    """
 
     data: Path
     database_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
-    master_key: bytes = field(repr=False)
+    master_keys: tuple[bytes, ...] = field(repr=False)
     permit_key: PermitKey
-    edge_token: str = field(repr=False)
-    admin_token: str = field(repr=False)
+    edge_tokens: tuple[str, ...] = field(repr=False)
+    admin_tokens: tuple[str, ...] = field(repr=False)
     sender_token: str = field(repr=False)
     sender_addresses: tuple[str, ...]
     listen: str
@@ -66,9 +69,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ`. Errors: `SettingsError` for the first variable that is wrong."""
     environment = _choice(environ, "HUBGATE_ENVIRONMENT", "production", ("development", "production"))
     data = Path(_text(environ, "HUBGATE_DATA", ".hubgate"))
-    edge_token = _token(environ, "HUBGATE_EDGE_TOKEN")
-    admin_token = _token(environ, "HUBGATE_ADMIN_TOKEN")
-    if edge_token == admin_token:
+    edge_tokens = _tokens(environ, "HUBGATE_EDGE_TOKEN")
+    admin_tokens = _tokens(environ, "HUBGATE_ADMIN_TOKEN")
+    if set(edge_tokens) & set(admin_tokens):
         raise SettingsError(
             "HUBGATE_ADMIN_TOKEN must differ from HUBGATE_EDGE_TOKEN: they carry different rights."
         )
@@ -76,11 +79,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         data=data,
         database_url=read_database_url(environ),
         redis_url=_redis_url(environ),
-        master_key=read_master_key(environ),
+        master_keys=read_master_keys(environ),
         permit_key=_permit_key(environ),
-        edge_token=edge_token,
-        admin_token=admin_token,
-        sender_token=_token(environ, "HUBGATE_SENDER_TOKEN"),
+        edge_tokens=edge_tokens,
+        admin_tokens=admin_tokens,
+        sender_token=_tokens(environ, "HUBGATE_SENDER_TOKEN")[0],
         sender_addresses=_addresses(environ, "HUBGATE_SENDER_ADDRESSES", "127.0.0.1:8072"),
         listen=_addresses(environ, "HUBGATE_POLICYCORE_LISTEN", "127.0.0.1:8071", only_one=True)[0],
         metrics_listen=_optional_address(environ, "HUBGATE_POLICYCORE_METRICS_LISTEN"),
@@ -118,9 +121,13 @@ def read_database_url(environ: Mapping[str, str]) -> str:
     )
 
 
-def read_master_key(environ: Mapping[str, str]) -> bytes:
-    """The 32 bytes that secrets at rest are sealed with. Errors: `SettingsError`."""
-    return _decoded_key("HUBGATE_MASTER_KEY", _required(environ, "HUBGATE_MASTER_KEY"))
+def read_master_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
+    """The key of 32 bytes that secrets at rest are sealed with, and perhaps another that opens them as well.
+
+    Errors: `SettingsError`.
+    """
+    name = "HUBGATE_MASTER_KEY"
+    return tuple(_decoded_key(name, each) for each in _one_or_two(name, _required(environ, name)))
 
 
 def _postgresql_url(name: str, written: str) -> str:
@@ -169,8 +176,19 @@ def _decoded_key(name: str, encoded: str) -> bytes:
     return key
 
 
-def _token(environ: Mapping[str, str], name: str) -> str:
-    token = _required(environ, name)
+def _one_or_two(name: str, written: str) -> list[str]:
+    """What stands between commas: the current one, and while it is changed the other one."""
+    parts = [part.strip() for part in written.split(",") if part.strip()]
+    if not 1 <= len(parts) <= 2 or len(set(parts)) != len(parts):
+        raise SettingsError(f"{name} must hold one, or two different ones with a comma while it is changed.")
+    return parts
+
+
+def _tokens(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(_checked_token(name, each) for each in _one_or_two(name, _required(environ, name)))
+
+
+def _checked_token(name: str, token: str) -> str:
     if len(token) < _TOKEN_CHARACTERS:
         raise SettingsError(
             f"{name} must have at least {_TOKEN_CHARACTERS} characters, and has {len(token)}."

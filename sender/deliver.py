@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sender.backends.wire import Backend
@@ -23,6 +23,7 @@ from sender.permit import PermitDesk
 from sender.record import Recorder
 from sender.turns import Turns
 
+_UNAUTHORIZED = 401
 LONGEST_ATTEMPT_SECONDS = 30.0
 PROBE_SECONDS = 10.0
 
@@ -90,16 +91,15 @@ class Delivery:
             self._check_open()
             attempt.claim(order)
             route = self._route(connection)
-            correlation_id = order.correlation_id or order.permit.claims.message_id
-            request = route.backend.build(connection, order.recipient, order.text, correlation_id)
             await self._turns.take(connection.instance_id, deadline - self._monotonic())
             try:
-                exchange = await route.door.exchange(
-                    request, timeout_seconds=self._left(deadline), before_write=attempt.check
-                )
+                found = await self._exchange(route, order, connection, attempt, deadline)
+                if found.http_status == _UNAUTHORIZED and (former := self._former(connection, attempt)):
+                    # Nothing was done with the first request but to look at its token.
+                    found = await self._exchange(route, order, former, attempt, deadline)
             finally:
                 self._turns.give_back(connection.instance_id)
-            return attempt.ended(route.backend.parse(exchange))
+            return attempt.ended(found)
         except WithheldError as withheld:
             attempt.give_back()
             return AttemptResult(Outcome.NOT_ATTEMPTED, withheld.code, withheld.explanation)
@@ -108,6 +108,23 @@ class Delivery:
         except Exception:  # noqa: BLE001 - every item is answered, whatever breaks here
             self._recorder.fault(order)
             return attempt.fault()
+
+    async def _exchange(
+        self, route: Route, order: Order, connection: Connection, attempt: "_Attempt", deadline: float
+    ) -> AttemptResult:
+        correlation_id = order.correlation_id or order.permit.claims.message_id
+        request = route.backend.build(connection, order.recipient, order.text, correlation_id)
+        exchange = await route.door.exchange(
+            request, timeout_seconds=self._left(deadline), before_write=attempt.check
+        )
+        return route.backend.parse(exchange)
+
+    def _former(self, connection: Connection, attempt: "_Attempt") -> Connection | None:
+        """The same connection with the token before a rotation, while that counts."""
+        until = connection.former_valid_until
+        if until is None or attempt.began_at is None or attempt.began_at >= until:
+            return None
+        return replace(connection, api_token=connection.former_api_token, former_valid_until=None)
 
     def _check_open(self) -> None:
         if self._closing:

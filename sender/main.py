@@ -98,7 +98,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
     parts = _build(settings, registry)
     server = SenderServer(
         parts.servicer,
-        settings.token,
+        settings.tokens,
         with_reflection=settings.development,
         credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
     )

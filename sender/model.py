@@ -77,6 +77,8 @@ class Connection:
     base_url: str
     external_name: str
     api_token: str = field(repr=False)
+    former_api_token: str = field(default="", repr=False)
+    former_valid_until: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ class Settings:
     """Everything the sender is told. `listen` and `metrics_listen` are `host:port`."""
 
     listen: str
-    token: str = field(repr=False)
+    tokens: tuple[str, ...] = field(repr=False)
     permit_public_keys: Mapping[str, Ed25519PublicKey]
     allowed_private_ranges: tuple[Network, ...] = ()
     development: bool = False
@@ -37,7 +37,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     """Settings from `HUBGATE_*` variables. Raises `SettingsError`."""
     return Settings(
         listen=_address(env, "HUBGATE_SENDER_LISTEN", "127.0.0.1:8072"),
-        token=_token(env),
+        tokens=_tokens(env),
         permit_public_keys=_keys(env),
         allowed_private_ranges=_ranges(env),
         development=_choice(env, "HUBGATE_ENVIRONMENT", ("production", "development")) == "development",
@@ -57,13 +57,19 @@ def _address(env: Mapping[str, str], name: str, default: str) -> str:
     return value
 
 
-def _token(env: Mapping[str, str]) -> str:
-    token = env.get("HUBGATE_SENDER_TOKEN", "").strip()
-    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+def _tokens(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The token, and while it is changed the other one."""
+    tokens = tuple(part.strip() for part in env.get("HUBGATE_SENDER_TOKEN", "").split(",") if part.strip())
+    if len(tokens) > 2:
         raise SettingsError(
-            f"HUBGATE_SENDER_TOKEN must be set to at least {_SHORTEST_TOKEN} printable ASCII characters."
+            "HUBGATE_SENDER_TOKEN must hold one token, or two with a comma while it is changed."
         )
-    return token
+    for token in tokens or ("",):
+        if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+            raise SettingsError(
+                f"HUBGATE_SENDER_TOKEN must be set to at least {_SHORTEST_TOKEN} printable ASCII characters."
+            )
+    return tokens
 
 
 def _keys(env: Mapping[str, str]) -> Mapping[str, Ed25519PublicKey]:

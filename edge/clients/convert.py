@@ -222,7 +222,13 @@ def _instance_key(found: wire.InstanceCredential) -> model.InstanceKey:
         verify_token=found.verify_token,
         external_name=found.external_name,
         enabled=found.enabled,
+        former_webhook_secret=_former(found.previous_webhook_secret),
+        former_verify_token=_former(found.previous_verify_token),
     )
+
+
+def _former(found: wire.SecretCredential) -> model.Secret | None:
+    return _secret(found) if found.secret and found.HasField("valid_until") else None
 
 
 def refusal_request(report: RefusalReport) -> wire.RecordRefusalsRequest:

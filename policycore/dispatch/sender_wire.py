@@ -84,6 +84,9 @@ def fill_connection(wire: pb.InstanceConnection, instance: InstanceConfig) -> No
     wire.base_url = instance.base_url
     wire.external_name = instance.external_name
     wire.api_token = instance.api_token
+    if instance.former is not None and instance.former.api_token:
+        wire.previous_api_token = instance.former.api_token
+        fill_timestamp(wire.previous_valid_until, instance.former.valid_until)
 
 
 def fill_attempt(wire: pb.DeliverMessageRequest, message: OutboundMessage, permit: bytes) -> None:

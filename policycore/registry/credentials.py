@@ -54,6 +54,11 @@ def digest(credential: str) -> bytes:
     return sha256(credential.encode("utf-8")).digest()
 
 
+def token_id(token: str) -> str:
+    """Name of a token that a person chose or made: 8 characters that tell nothing about it."""
+    return sha256(b"hubgate-token-id\x00" + token.encode("utf-8")).hexdigest()[:8]
+
+
 def same(left: str | bytes, right: str | bytes) -> bool:
     """Whether two credentials are equal, in a time that does not depend on where they differ."""
     return compare_digest(_bytes(left), _bytes(right))

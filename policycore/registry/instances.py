@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from policycore.errors import Malformed
 from policycore.ids import RandomBytes, new_id
 from policycore.ports import SenderProbe
 from policycore.registry.fields import check_name, check_phone, check_text, check_url
-from policycore.registry.instance_secrets import InstanceSecrets, pack, unpack
+from policycore.registry.instance_secrets import InstanceSecrets, pack, rotated, unpack
+from policycore.registry.integration_parts import LONGEST_OVERLAP
 from policycore.registry.lookups import find_account, find_owned, within
 from policycore.registry.pages import Page, PageRequest
 from policycore.registry.ports import RegistryStore
@@ -62,21 +64,31 @@ class Instances:
             await rows.raise_version()
         return row
 
-    async def update(self, caller: Identity, instance_id: str, values: Mapping[str, Any]) -> InstanceRow:
-        """Changes an instance; its back end stays what it is.
+    async def update(
+        self,
+        caller: Identity,
+        instance_id: str,
+        values: Mapping[str, Any],
+        overlap: timedelta = timedelta(0),
+    ) -> InstanceRow:
+        """Changes an instance; its back end stays what it is. Secrets that are replaced count for the `overlap`.
 
         Errors: `NotFound`, `Malformed`, `AlreadyExistsError`.
         """
+        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+            raise Malformed("secret_overlap", "must lie between 0 and 14 days.")
         async with self._store.changing() as rows:
             before = await find_owned(rows.instances, instance_id, caller, "instance")
             if values.get("backend", before.backend) != before.backend:
                 raise Malformed("instance.backend", "cannot be changed; make another instance.")
-            columns, secrets = _split(values, self._open(before))
+            held = self._open(before)
+            columns, secrets = _split(values, held)
             changes: dict[str, object] = dict(columns)
             row = _checked(replace(before, **columns), secrets)
             changes = {name: getattr(row, name) for name in columns}
             if set(values) & set(SECRET_FIELDS):
-                changes["secrets_sealed"] = self._seal(row.id, secrets)
+                until = rows.now + overlap if overlap else None
+                changes["secrets_sealed"] = self._seal(row.id, rotated(held, secrets, until))
             await rows.instances.change(row.id, changes)
             await rows.write_audit(caller.name, "UpdateInstance", row.id, row.account_id, _shown(values))
             await rows.raise_version()

@@ -11,6 +11,7 @@ from policycore.registry.rows import (
     ApiKeyRow,
     InstanceRow,
     IntegrationRow,
+    NextSigningRow,
     PauseRow,
     PersonKey,
     SecretRow,
@@ -66,6 +67,19 @@ class IntegrationParts(Protocol):
 
     async def put_templates(self, rows: Sequence[TemplateRow]) -> None:
         """Inserts or replaces templates."""
+
+
+class NextSigning(Protocol):
+    """Signing secrets that do not sign yet, at most one for a destination."""
+
+    async def find(self, destination_id: str) -> NextSigningRow | None:
+        """The one of this destination, if it has one."""
+
+    async def put(self, row: NextSigningRow) -> None:
+        """Inserts or replaces."""
+
+    async def remove(self, destination_id: str) -> None:
+        """Deletes."""
 
 
 class Persons(Protocol):
@@ -130,6 +144,9 @@ class RegistryRows(Protocol):
 
     @property
     def parts(self) -> IntegrationParts: ...
+
+    @property
+    def signing(self) -> NextSigning: ...
 
     @property
     def webhooks(self) -> Rows[WebhookRow]: ...

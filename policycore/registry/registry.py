@@ -16,6 +16,7 @@ from policycore.registry.pauses import Pauses
 from policycore.registry.ports import RegistryStore
 from policycore.registry.rules import RulesRegistry
 from policycore.registry.sealing import Sealing
+from policycore.registry.signing_secrets import SigningSecrets
 from policycore.registry.suppressions import Suppressions
 from policycore.registry.system_state import SystemWatch
 from policycore.registry.unknowns import UnknownDesk
@@ -32,6 +33,7 @@ class Registry:
     instances: Instances
     integrations: Integrations
     secrets: IntegrationSecrets
+    signing_secrets: SigningSecrets
     templates: Templates
     webhooks: CustomerWebhooks
     suppressions: Suppressions
@@ -67,6 +69,7 @@ def build_registry(
         instances=Instances(store, sealing, probe, random_bytes),
         integrations=Integrations(store, sealing, random_bytes, plain_http=plain_http),
         secrets=IntegrationSecrets(store, sealing, random_bytes),
+        signing_secrets=SigningSecrets(store, sealing, random_bytes),
         templates=Templates(store),
         webhooks=CustomerWebhooks(store, sealing, random_bytes, plain_http=plain_http),
         suppressions=Suppressions(store, guards, random_bytes),

@@ -57,6 +57,7 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "UpdateIntegration": _ADMIN,
     "ListIntegrations": _ADMIN,
     "RotateSecret": _ADMIN,
+    "RotateSigningSecret": _ADMIN,
     "ListSecrets": _ADMIN,
     "UpdateTemplate": _ADMIN,
     "ListTemplates": _ADMIN,

@@ -137,6 +137,16 @@ class SecretRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NextSigningRow:
+    """A signing secret that signs from `signs_from` on."""
+
+    destination_id: str
+    sealed: bytes
+    signs_from: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateRow:
     """A call-event template."""
 

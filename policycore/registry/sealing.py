@@ -44,7 +44,7 @@ class Sealing:
         if any(len(each) != _KEY_BYTES for each in keys):
             raise ValueError(f"a master key has {_KEY_BYTES} bytes")
         self._ciphers = {key_id(each): AESGCM(each) for each in keys}
-        self._current = key_id(key)
+        self._current = self.current = key_id(key)
         self._random_bytes = random_bytes
 
     def seal(self, secret: str, place: tuple[str, str], row_id: str) -> bytes:
@@ -75,6 +75,13 @@ class Sealing:
         except (InvalidTag, ValueError):
             raise SealingError(f"{where} was damaged, or belongs to another row") from None
         return plain.decode("utf-8")
+
+
+def sealed_with(sealed: bytes) -> str:
+    """The id of the key a value was sealed with; empty if its format is not known."""
+    if len(sealed) < 2 or sealed[0] != _FORMAT:
+        return ""
+    return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
 
 
 def key_id(key: bytes) -> str:

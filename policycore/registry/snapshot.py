@@ -25,6 +25,24 @@ class AccountConfig:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class FormerSecrets:
+    """An instance's secrets before a rotation; they count until `valid_until`."""
+
+    api_token: str
+    webhook_secret: str
+    verify_token: str
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NextSigningSecret:
+    """A destination's other signing secret, which signs from `signs_from` on."""
+
+    secret: str
+    signs_from: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class InstanceConfig:
     """A connected WhatsApp number. `messages_per_second` 0 means no pace. Since `unacknowledged_since` it has not
     acknowledged what it accepted, and until `held_until` nothing is sent through it.
@@ -47,6 +65,7 @@ class InstanceConfig:
     burst: int
     unacknowledged_since: datetime | None = None
     held_until: datetime | None = None
+    former: FormerSecrets | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,6 +101,7 @@ class IntegrationConfig:
     cool_down_seconds: int
     language: str
     templates: Mapping[int, TemplateFact] = field(default_factory=dict)
+    next_signing: NextSigningSecret | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,6 +125,7 @@ class WebhookConfig:
     signing_secret: str
     event_names: frozenset[str]
     enabled: bool
+    next_signing: NextSigningSecret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class CustomerWebhooks:
         """Removes an endpoint. Errors: `NotFound`."""
         async with self._store.changing() as rows:
             row = await find_owned(rows.webhooks, webhook_id, caller, "customer webhook")
+            await rows.signing.remove(row.id)
             await rows.webhooks.remove(row.id)
             await rows.write_audit(
                 caller.name, "DeleteCustomerWebhook", row.id, row.account_id, {"url": row.url}

@@ -14,6 +14,7 @@ from policycore.rpc.admin_calls import (
     read_all,
     read_named,
     read_page,
+    read_span,
     set_moment,
 )
 from policycore.rpc.identity import current_identity
@@ -50,7 +51,10 @@ class InstanceMethods:
         self, request: pb.UpdateInstanceRequest, context: Any
     ) -> pb.UpdateInstanceResponse:
         values = read_named(request.instance, request.fields, _FIELDS)
-        row = await self._registry.instances.update(current_identity(), request.instance.instance_id, values)
+        overlap = read_span("secret_overlap", request.secret_overlap)
+        row = await self._registry.instances.update(
+            current_identity(), request.instance.instance_id, values, overlap
+        )
         return pb.UpdateInstanceResponse(instance=instance_to_wire(row))
 
     @answered

@@ -114,6 +114,18 @@ class IntegrationMethods:
         return wire
 
     @answered
+    async def RotateSigningSecret(
+        self, request: pb.RotateSigningSecretRequest, context: Any
+    ) -> pb.RotateSigningSecretResponse:
+        after = read_span("begins_after", request.begins_after) if request.HasField("begins_after") else None
+        rotation = await self._registry.signing_secrets.rotate(
+            current_identity(), request.integration_id or request.webhook_id, after
+        )
+        wire = pb.RotateSigningSecretResponse(signing_secret=rotation.secret)
+        set_moment(wire.signs_from, rotation.signs_from)
+        return wire
+
+    @answered
     async def ListSecrets(self, request: pb.ListSecretsRequest, context: Any) -> pb.ListSecretsResponse:
         rows = await self._registry.secrets.list(current_identity(), request.integration_id)
         return pb.ListSecretsResponse(secrets=[_secret_to_wire(row) for row in rows])

@@ -43,7 +43,7 @@ def _integration(config: IntegrationConfig) -> policy_service_pb2.IntegrationCre
 
 
 def _instance(config: InstanceConfig) -> policy_service_pb2.InstanceCredential:
-    return policy_service_pb2.InstanceCredential(
+    wire = policy_service_pb2.InstanceCredential(
         instance_id=config.instance_id,
         backend=config.backend,
         webhook_secret=config.webhook_secret,
@@ -52,3 +52,12 @@ def _instance(config: InstanceConfig) -> policy_service_pb2.InstanceCredential:
         account_id=config.account_id,
         enabled=True,
     )
+    former = config.former
+    if former is not None:
+        for field, secret in (
+            (wire.previous_webhook_secret, former.webhook_secret),
+            (wire.previous_verify_token, former.verify_token),
+        ):
+            field.secret = secret
+            field.valid_until.CopyFrom(to_timestamp(former.valid_until))
+    return wire

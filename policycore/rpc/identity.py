@@ -9,7 +9,7 @@ before existence: whoever may not call an RPC learns nothing else from it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -48,9 +48,10 @@ def current_identity() -> Identity:
     return _current.get()
 
 
-def built_in_identities(edge_token: str, admin_token: str) -> dict[bytes, Identity]:
+def built_in_identities(edge_tokens: Iterable[str], admin_tokens: Iterable[str]) -> dict[bytes, Identity]:
     """The identities that settings give tokens to, by digest of the token."""
-    return {digest(edge_token): edge_identity(), digest(admin_token): admin_identity()}
+    edges = {digest(each): edge_identity() for each in edge_tokens}
+    return edges | {digest(each): admin_identity() for each in admin_tokens}
 
 
 class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs only

@@ -1,6 +1,6 @@
 """Reads the whole configuration into one snapshot, and knows when a copy of it is out of date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,8 +21,10 @@ from policycore.registry.sealing import (
 from policycore.registry.snapshot import (
     AccountConfig,
     ApiKeyConfig,
+    FormerSecrets,
     InstanceConfig,
     IntegrationConfig,
+    NextSigningSecret,
     PauseConfig,
     SecretConfig,
     ServiceTokenConfig,
@@ -39,6 +41,7 @@ from policycore.store.tables import (
     integration_instances,
     integration_secrets,
     integrations,
+    next_signing_secrets,
     pauses,
     rules,
     service_tokens,
@@ -88,10 +91,11 @@ async def bump_version(connection: AsyncConnection) -> int:
 async def read_snapshot(connection: AsyncConnection, unseal: Unseal, now: datetime) -> Snapshot:
     """The whole configuration at one version. Secrets whose overlap is over are left out."""
     version = await read_version(connection)
+    following = await _next_signing(connection, unseal)
     rule_rows = await _newest_rules(connection)
     account_map = {row.id: _account(row, rule_rows) for row in await _all(connection, accounts)}
     instance_map = {row.id: _instance(row, unseal) for row in await _all(connection, instances)}
-    integration_map = await _integrations(connection, unseal, now)
+    integration_map = await _integrations(connection, unseal, now, following)
     by_account: dict[str, list[InstanceConfig]] = {}
     for instance in instance_map.values():
         by_account.setdefault(instance.account_id, []).append(instance)
@@ -101,7 +105,7 @@ async def read_snapshot(connection: AsyncConnection, unseal: Unseal, now: dateti
             by_instance.setdefault(instance_id, []).append(integration)
     webhooks: dict[str, list[WebhookConfig]] = {}
     for row in await _all(connection, customer_webhooks):
-        webhooks.setdefault(row.account_id, []).append(_webhook(row, unseal))
+        webhooks.setdefault(row.account_id, []).append(_webhook(row, unseal, following))
     pause_rows = await connection.execute(select(pauses).where(pauses.c.lifted_at.is_(None)))
     token_rows = await connection.execute(select(service_tokens).where(service_tokens.c.revoked_at.is_(None)))
     return Snapshot(
@@ -151,6 +155,7 @@ def _instance(row: Row[Any], unseal: Unseal) -> InstanceConfig:
     secrets = InstanceSecrets()
     if row.secrets_sealed:
         secrets = unpack(unseal(row.secrets_sealed, INSTANCE_SECRETS, row.id))
+    former = secrets.former
     rate, burst = PACE.get(row.backend, (1.0, 5))
     return InstanceConfig(
         instance_id=row.id,
@@ -170,11 +175,28 @@ def _instance(row: Row[Any], unseal: Unseal) -> InstanceConfig:
         burst=burst if row.burst is None else row.burst,
         unacknowledged_since=row.unacknowledged_since,
         held_until=row.held_until,
+        former=None
+        if former is None
+        else FormerSecrets(former.api_token, former.webhook_secret, former.verify_token, former.valid_until),
     )
 
 
+async def _next_signing(connection: AsyncConnection, unseal: Unseal) -> dict[str, NextSigningSecret]:
+    """By destination. What signs now and what signs next are sealed for one place."""
+    found = {}
+    for row in await _all(connection, next_signing_secrets):
+        place = SIGNING_SECRET if row.destination_id.startswith("int_") else WEBHOOK_SECRET
+        found[row.destination_id] = NextSigningSecret(
+            unseal(row.sealed, place, row.destination_id), row.signs_from
+        )
+    return found
+
+
 async def _integrations(
-    connection: AsyncConnection, unseal: Unseal, now: datetime
+    connection: AsyncConnection,
+    unseal: Unseal,
+    now: datetime,
+    following: Mapping[str, NextSigningSecret],
 ) -> dict[str, IntegrationConfig]:
     secrets: dict[str, list[SecretConfig]] = {}
     newest_first = select(integration_secrets).order_by(integration_secrets.c.created_at.desc())
@@ -191,7 +213,12 @@ async def _integrations(
         texts.setdefault(row.integration_id, {})[row.event_type] = fact
     return {
         row.id: _integration(
-            row, unseal, secrets.get(row.id, []), serves.get(row.id, []), texts.get(row.id, {})
+            row,
+            unseal,
+            secrets.get(row.id, []),
+            serves.get(row.id, []),
+            texts.get(row.id, {}),
+            following.get(row.id),
         )
         for row in await _all(connection, integrations)
     }
@@ -203,6 +230,7 @@ def _integration(
     secrets: list[SecretConfig],
     serves: list[str],
     texts: dict[int, TemplateFact],
+    following: NextSigningSecret | None,
 ) -> IntegrationConfig:
     signing = ""
     if row.signing_secret_sealed:
@@ -229,10 +257,11 @@ def _integration(
         cool_down_seconds=row.cool_down_seconds,
         language=row.language,
         templates=texts,
+        next_signing=following,
     )
 
 
-def _webhook(row: Row[Any], unseal: Unseal) -> WebhookConfig:
+def _webhook(row: Row[Any], unseal: Unseal, following: Mapping[str, NextSigningSecret]) -> WebhookConfig:
     return WebhookConfig(
         webhook_id=row.id,
         account_id=row.account_id,
@@ -240,6 +269,7 @@ def _webhook(row: Row[Any], unseal: Unseal) -> WebhookConfig:
         signing_secret=unseal(row.signing_secret_sealed, WEBHOOK_SECRET, row.id),
         event_names=frozenset(_decode(row.event_names)),
         enabled=row.enabled,
+        next_signing=following.get(row.id),
     )
 
 

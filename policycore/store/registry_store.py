@@ -22,6 +22,7 @@ from policycore.store import tables
 from policycore.store.config_reader import bump_version
 from policycore.store.engine import Database
 from policycore.store.registry_parts import SqlIntegrationParts, SqlPersons, SqlRuleRows
+from policycore.store.registry_signing import SqlNextSigning
 from policycore.store.registry_tables import TableRows
 
 
@@ -53,6 +54,7 @@ class SqlRegistryRows:
         self.suppressions = TableRows(connection, tables.suppressions, SuppressionRow, locking=writing)
         self.pauses = TableRows(connection, tables.pauses, PauseRow, locking=writing)
         self.parts = SqlIntegrationParts(connection)
+        self.signing = SqlNextSigning(connection)
         self.rules = SqlRuleRows(connection, now)
         self.persons = SqlPersons(connection, now)
 

@@ -29,6 +29,7 @@ from policycore.store.log_tables import refusals as refusals
 from policycore.store.log_tables import retention_progress as retention_progress
 from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
+from policycore.store.signing_tables import next_signing_secrets as next_signing_secrets
 from policycore.store.store_state_tables import store_state as store_state
 from policycore.store.types import Instant
 from policycore.store.unknown_tables import unknown_messages as unknown_messages

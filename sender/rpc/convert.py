@@ -106,7 +106,16 @@ def _permit_from(signed: pb.SignedPermit, batch: PermitBatch | None, place: int)
 
 def connection_from(wire: pb.InstanceConnection) -> Connection:
     """How a back end is reached."""
-    return Connection(wire.instance_id, wire.backend, wire.base_url, wire.external_name, wire.api_token)
+    until = _moment(wire.previous_valid_until) if wire.previous_api_token else None
+    return Connection(
+        wire.instance_id,
+        wire.backend,
+        wire.base_url,
+        wire.external_name,
+        wire.api_token,
+        wire.previous_api_token,
+        until,
+    )
 
 
 def event_from(wire: pb.PostEventRequest) -> Event:

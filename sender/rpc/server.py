@@ -1,5 +1,7 @@
 """The gRPC server around the servicer: authentication, health, reflection, keep-alive, limits."""
 
+from collections.abc import Iterable
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -31,13 +33,13 @@ class SenderServer:
     def __init__(
         self,
         servicer: SenderServicer,
-        token: str,
+        tokens: Iterable[str],
         *,
         with_reflection: bool,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._credentials = credentials
-        caller = TokenInterceptor(token, POLICYCORE_NAME if credentials is not None else None)
+        caller = TokenInterceptor(tokens, POLICYCORE_NAME if credentials is not None else None)
         self._server = grpc.aio.server(interceptors=(caller,), options=_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its types lack it
         pb_grpc.add_SenderServiceServicer_to_server(servicer, self._server)

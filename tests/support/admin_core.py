@@ -149,7 +149,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         plain_http=False,
     )
     interceptor = IdentityInterceptor(
-        built_in_identities(EDGE_TOKEN, ADMIN_TOKEN), tokens.get, lambda: datetime.now(UTC)
+        built_in_identities([EDGE_TOKEN], [ADMIN_TOKEN]), tokens.get, lambda: datetime.now(UTC)
     )
     server = grpc.aio.server(interceptors=[interceptor])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(registry), server)

@@ -66,7 +66,7 @@ async def running() -> AsyncIterator[Running]:
     everyone, rights = frozenset({"*"}), frozenset({"submit", "read"})
     tokens = {digest(TOKEN): ServiceTokenConfig("tok_1", "crm", digest(TOKEN), rights, everyone)}
     interceptor = IdentityInterceptor(
-        built_in_identities(EDGE_TOKEN, "admin-token-0123456789"), tokens.get, lambda: datetime.now(UTC)
+        built_in_identities([EDGE_TOKEN], ["admin-token-0123456789"]), tokens.get, lambda: datetime.now(UTC)
     )
     server, echo = grpc.aio.server(interceptors=[interceptor]), Echo()  # type: ignore[abstract]
     policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(echo, server)

@@ -31,7 +31,7 @@ def test_the_services_understand_what_they_are_given(tmp_path: Path) -> None:
     settings = read_settings(layout.environ)
     assert settings.listen == layout.policycore_address
     assert settings.sender_addresses == (layout.sender_address,)
-    assert settings.admin_token == layout.admin_token
+    assert settings.admin_tokens == (layout.admin_token,)
     assert settings.database_url.endswith(f"{tmp_path}/hubgate.db")
     sender = read_sender_settings(layout.environ)
     assert list(sender.permit_public_keys) == [settings.permit_key.key_id]

@@ -98,3 +98,7 @@ def test_a_wrong_value_is_named_in_one_sentence(name: str, value: str) -> None:
 
 def test_the_token_is_not_shown() -> None:
     assert "tok_1" not in repr(read_settings(TOKEN))
+
+
+def test_of_two_tokens_the_first_is_shown() -> None:
+    assert read_settings({"HUBGATE_EDGE_TOKEN": "tok_new, tok_old"}).token == "tok_new"

@@ -267,3 +267,59 @@ async def test_everything_a_back_end_says_is_handed_on(bench: Bench) -> None:
     bench.routes["evolution"] = Route(backend, bench)
     assert await bench.delivery.deliver(order()) == replace(said, attempted_at=bench.now())
     assert said.attempted_at is None
+
+
+UNAUTHORIZED = HttpAnswer(401, {}, b'{"status":401,"error":"Unauthorized"}')
+
+
+def rotated(seconds_left: float) -> Order:
+    """An order whose instance's token was changed; the one before counts for so long after the attempt's time."""
+    until = START + timedelta(seconds=100 + seconds_left)
+    connection = Connection("ins_1", "evolution", "https://evo.example.com", "acme", "key", "former", until)
+    return order(connection=connection)
+
+
+async def test_a_token_that_is_turned_away_gives_way_to_the_one_before(bench: Bench) -> None:
+    bench.answer = UNAUTHORIZED
+
+    def accept_former() -> None:
+        bench.answer = SENT if bench.asked[-1].headers["apikey"] == "former" else UNAUTHORIZED
+
+    bench.on_write = accept_former
+    found = await bench.delivery.deliver(rotated(1))
+    assert (found.outcome, found.external_message_id) == (Outcome.ACCEPTED, "3EB0")
+    assert found.consequence is Consequence.NONE
+    assert [each.headers["apikey"] for each in bench.asked] == ["key", "former"]
+
+
+async def test_the_token_before_does_not_count_for_ever(bench: Bench) -> None:
+    bench.answer = UNAUTHORIZED
+    found = await bench.delivery.deliver(rotated(0))
+    assert (found.outcome, found.code) == (Outcome.REJECTED, "evolution_unauthorized")
+    assert len(bench.asked) == 1
+
+
+async def test_only_what_certainly_sent_nothing_is_asked_again(bench: Bench) -> None:
+    for answer in (
+        HttpAnswer(500, {}, b""),
+        TransportFailure(FailureKind.TIMED_OUT, bytes_written=True),
+        SENT,
+    ):
+        bench.answer, bench.asked = answer, []
+        await bench.delivery.deliver(replace_permit(rotated(60), str(id(answer))))
+        assert len(bench.asked) == 1
+
+
+def replace_permit(found: Order, permit_id: str) -> Order:
+    """The same order under a permit of its own."""
+    return replace(found, permit=order(permit_id).permit)
+
+
+async def test_the_guard_is_asked_before_the_second_token_as_well(bench: Bench) -> None:
+    bench.answer = UNAUTHORIZED
+    bench.on_write = lambda: bench.guard.hear(
+        "core", 2, [GuardEntry(GuardScope.INSTANCE, "ins_1", False, None)], snapshot=True
+    )
+    found = await bench.delivery.deliver(rotated(60))
+    assert [each.headers["apikey"] for each in bench.asked] == ["key"]
+    assert found.outcome is Outcome.NOT_ATTEMPTED

@@ -58,6 +58,8 @@ WRONG = [
     ("HUBGATE_SENDER_TOKEN", ""),
     ("HUBGATE_SENDER_TOKEN", "short"),
     ("HUBGATE_SENDER_TOKEN", "ü" * 32),
+    ("HUBGATE_SENDER_TOKEN", f"{'t' * 32},short"),
+    ("HUBGATE_SENDER_TOKEN", f"{'t' * 32},{'u' * 32},{'v' * 32}"),
     ("HUBGATE_PERMIT_PUBLIC_KEYS", ""),
     ("HUBGATE_PERMIT_PUBLIC_KEYS", STANDARD),
     ("HUBGATE_PERMIT_PUBLIC_KEYS", "k1:AAAA"),

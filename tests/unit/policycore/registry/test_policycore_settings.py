@@ -27,7 +27,7 @@ def test_defaults() -> None:
     assert settings.database_url.startswith("sqlite+aiosqlite:////")
     assert settings.database_url.endswith("/.hubgate/hubgate.db")
     assert settings.redis_url is None
-    assert settings.master_key == bytes(range(32))
+    assert settings.master_keys == (bytes(range(32)),)
     assert settings.permit_key.key_id == "first"
     assert settings.permit_key.seed == bytes(range(32))
     assert settings.sender_addresses == ("127.0.0.1:8072",)
@@ -70,6 +70,10 @@ def test_database_urls(written: str, expected: str) -> None:
         ("HUBGATE_ADMIN_TOKEN", "hunter2hunter2 hunter2hunter2"),
         ("HUBGATE_ADMIN_TOKEN", "edge-token-0123456789abcdef"),
         ("HUBGATE_SENDER_TOKEN", "hunter2hunter2hunter2é"),
+        ("HUBGATE_MASTER_KEY", f"{_KEY},{_KEY}"),
+        ("HUBGATE_MASTER_KEY", f"{_KEY},hunter2hunter2"),
+        ("HUBGATE_EDGE_TOKEN", "hunter2hunter2hunter2-a,hunter2hunter2hunter2-b,hunter2hunter2hunter2-c"),
+        ("HUBGATE_ADMIN_TOKEN", "hunter2hunter2hunter2-a,edge-token-0123456789abcdef"),
         ("HUBGATE_SENDER_ADDRESSES", "sender"),
         ("HUBGATE_SENDER_ADDRESSES", ","),
         ("HUBGATE_SENDER_ADDRESSES", "127.0.0.1:8072,127.0.0.1:x"),
@@ -134,3 +138,17 @@ def test_bounds_are_numbers_within_their_ranges() -> None:
         for wrong in ("-1", "many", str(each.most + 1), "1e3"):
             with pytest.raises(SettingsError, match=each.variable):
                 read_settings(_environ(**{each.variable: wrong}))
+
+
+def test_while_a_key_is_changed_there_are_two_and_the_first_is_the_current_one() -> None:
+    other = base64.b64encode(b"o" * 32).decode()
+    settings = read_settings(
+        _environ(
+            HUBGATE_MASTER_KEY=f"{other}, {_KEY}",
+            HUBGATE_EDGE_TOKEN="edge-token-new-0123456789,edge-token-0123456789abcdef",
+            HUBGATE_SENDER_TOKEN="sender-token-new-0123456789,sender-token-0123456789abcdef",
+        )
+    )
+    assert settings.master_keys == (b"o" * 32, bytes(range(32)))
+    assert settings.edge_tokens == ("edge-token-new-0123456789", "edge-token-0123456789abcdef")
+    assert settings.sender_token == "sender-token-new-0123456789"

@@ -109,6 +109,11 @@ class AdminServiceStub:
                 request_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretResponse.FromString,
                 _registered_method=True)
+        self.RotateSigningSecret = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/RotateSigningSecret',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretResponse.FromString,
+                _registered_method=True)
         self.ListSecrets = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/ListSecrets',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListSecretsRequest.SerializeToString,
@@ -338,6 +343,13 @@ class AdminServiceServicer:
 
     def RotateSecret(self, request, context):
         """Makes a new webhook secret; the old one counts for the overlap.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSigningSecret(self, request, context):
+        """Makes a new secret that events are signed with from a time on; until then the old one signs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -597,6 +609,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RotateSecret,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretResponse.SerializeToString,
+            ),
+            'RotateSigningSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSigningSecret,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretResponse.SerializeToString,
             ),
             'ListSecrets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSecrets,
@@ -1108,6 +1125,33 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/RotateSecret',
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSigningSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/RotateSigningSecret',
+            hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_integrations__pb2.RotateSigningSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

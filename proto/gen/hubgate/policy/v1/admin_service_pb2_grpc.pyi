@@ -65,6 +65,8 @@ class AdminServiceStub:
     """Lists integrations."""
     RotateSecret: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.RotateSecretRequest, _integrations_pb2.RotateSecretResponse]
     """Makes a new webhook secret; the old one counts for the overlap."""
+    RotateSigningSecret: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.RotateSigningSecretRequest, _integrations_pb2.RotateSigningSecretResponse]
+    """Makes a new secret that events are signed with from a time on; until then the old one signs."""
     ListSecrets: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.ListSecretsRequest, _integrations_pb2.ListSecretsResponse]
     """Lists the secrets of an integration with their last use, without their text."""
     UpdateTemplate: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.UpdateTemplateRequest, _integrations_pb2.UpdateTemplateResponse]
@@ -151,6 +153,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists integrations."""
     RotateSecret: _aio.UnaryUnaryMultiCallable[_integrations_pb2.RotateSecretRequest, _integrations_pb2.RotateSecretResponse]  # type: ignore[assignment]
     """Makes a new webhook secret; the old one counts for the overlap."""
+    RotateSigningSecret: _aio.UnaryUnaryMultiCallable[_integrations_pb2.RotateSigningSecretRequest, _integrations_pb2.RotateSigningSecretResponse]  # type: ignore[assignment]
+    """Makes a new secret that events are signed with from a time on; until then the old one signs."""
     ListSecrets: _aio.UnaryUnaryMultiCallable[_integrations_pb2.ListSecretsRequest, _integrations_pb2.ListSecretsResponse]  # type: ignore[assignment]
     """Lists the secrets of an integration with their last use, without their text."""
     UpdateTemplate: _aio.UnaryUnaryMultiCallable[_integrations_pb2.UpdateTemplateRequest, _integrations_pb2.UpdateTemplateResponse]  # type: ignore[assignment]
@@ -318,6 +322,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_integrations_pb2.RotateSecretResponse, _abc.Awaitable[_integrations_pb2.RotateSecretResponse]]:
         """Makes a new webhook secret; the old one counts for the overlap."""
+
+    @_abc_1.abstractmethod
+    def RotateSigningSecret(
+        self,
+        request: _integrations_pb2.RotateSigningSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integrations_pb2.RotateSigningSecretResponse, _abc.Awaitable[_integrations_pb2.RotateSigningSecretResponse]]:
+        """Makes a new secret that events are signed with from a time on; until then the old one signs."""
 
     @_abc_1.abstractmethod
     def ListSecrets(

@@ -5,6 +5,7 @@ WhatsApp instances."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -299,6 +300,7 @@ class UpdateInstanceRequest(_message.Message):
 
     INSTANCE_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    SECRET_OVERLAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def instance(self) -> Global___Instance:
         """New values."""
@@ -307,15 +309,20 @@ class UpdateInstanceRequest(_message.Message):
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the fields to change."""
 
+    @_builtins.property
+    def secret_overlap(self) -> _duration_pb2.Duration:
+        """How long the secrets that are replaced count beside the new ones: 0 to 14 days; unset for 0."""
+
     def __init__(
         self,
         *,
         instance: Global___Instance | None = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
+        secret_overlap: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "secret_overlap", b"secret_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "instance", b"instance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "instance", b"instance", "secret_overlap", b"secret_overlap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

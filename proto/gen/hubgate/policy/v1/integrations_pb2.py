@@ -27,17 +27,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hubgate.policy.v1 import policy_service_pb2 as hubgate_dot_policy_dot_v1_dot_policy__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hubgate/policy/v1/integrations.proto\x12\x11hubgate.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&hubgate/policy/v1/policy_service.proto\"\xb3\x06\n\x0bIntegration\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07\x65nabled\x18\x04 \x01(\x08R\x07\x65nabled\x12\x38\n\tauth_mode\x18\x05 \x01(\x0e\x32\x1b.hubgate.policy.v1.AuthModeR\x08\x61uthMode\x12+\n\x11\x61llowed_addresses\x18\x06 \x03(\tR\x10\x61llowedAddresses\x12.\n\x13\x64\x65\x66\x61ult_instance_id\x18\x07 \x01(\tR\x11\x64\x65\x66\x61ultInstanceId\x12!\n\x0cinstance_ids\x18\x08 \x03(\tR\x0binstanceIds\x12\'\n\x0finbound_enabled\x18\t \x01(\x08R\x0einboundEnabled\x12)\n\x10outbound_enabled\x18\n \x01(\x08R\x0foutboundEnabled\x12.\n\x13\x63\x61ll_events_enabled\x18\x0b \x01(\x08R\x11\x63\x61llEventsEnabled\x12M\n\x10\x64\x65stination_kind\x18\x0c \x01(\x0e\x32\".hubgate.policy.v1.DestinationKindR\x0f\x64\x65stinationKind\x12\'\n\x0f\x64\x65stination_url\x18\r \x01(\tR\x0e\x64\x65stinationUrl\x12\x18\n\x07\x63ountry\x18\x0e \x01(\tR\x07\x63ountry\x12.\n\x13requests_per_minute\x18\x0f \x01(\x05R\x11requestsPerMinute\x12\x36\n\tcool_down\x18\x10 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x63oolDown\x12\x1a\n\x08language\x18\x11 \x01(\tR\x08language\x12\x39\n\ncreated_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12!\n\x0cwebhook_path\x18\x13 \x01(\tR\x0bwebhookPath\"\\\n\x18\x43reateIntegrationRequest\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\"\x9c\x01\n\x19\x43reateIntegrationResponse\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret\x12%\n\x0esigning_secret\x18\x03 \x01(\tR\rsigningSecret\"t\n\x18UpdateIntegrationRequest\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\x12\x16\n\x06\x66ields\x18\x02 \x03(\tR\x06\x66ields\"]\n\x19UpdateIntegrationResponse\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\"\x9b\x01\n\x17ListIntegrationsRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\x86\x01\n\x18ListIntegrationsResponse\x12\x42\n\x0cintegrations\x18\x01 \x03(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0cintegrations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n\x13RotateSecretRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12\x33\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07overlap\"\x8f\x01\n\x14RotateSecretResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret\x12\x1b\n\tsecret_id\x18\x02 \x01(\tR\x08secretId\x12\x42\n\x0fold_valid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\roldValidUntil\"\xdf\x01\n\nSecretInfo\x12\x1b\n\tsecret_id\x18\x01 \x01(\tR\x08secretId\x12\x39\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0bvalid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nvalidUntil\x12<\n\x0clast_used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\";\n\x12ListSecretsRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\"N\n\x13ListSecretsResponse\x12\x37\n\x07secrets\x18\x01 \x03(\x0b\x32\x1d.hubgate.policy.v1.SecretInfoR\x07secrets\"\xd2\x01\n\x08Template\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12;\n\nevent_type\x18\x02 \x01(\x0e\x32\x1c.hubgate.policy.v1.EventTypeR\teventType\x12\x18\n\x07\x65nabled\x18\x03 \x01(\x08R\x07\x65nabled\x12\x1a\n\x08language\x18\x04 \x01(\tR\x08language\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n\x07purpose\x18\x06 \x01(\tR\x07purpose\"P\n\x15UpdateTemplateRequest\x12\x37\n\x08template\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\x08template\"Q\n\x16UpdateTemplateResponse\x12\x37\n\x08template\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\x08template\"=\n\x14ListTemplatesRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\"R\n\x15ListTemplatesResponse\x12\x39\n\ttemplates\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\ttemplates\"\xd7\x01\n\x0f\x43ustomerWebhook\x12\x1d\n\nwebhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\x12\x1f\n\x0b\x65vent_names\x18\x04 \x03(\tR\neventNames\x12\x18\n\x07\x65nabled\x18\x05 \x01(\x08R\x07\x65nabled\x12\x39\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\"\\\n\x1c\x43reateCustomerWebhookRequest\x12<\n\x07webhook\x18\x01 \x01(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x07webhook\"\x84\x01\n\x1d\x43reateCustomerWebhookResponse\x12<\n\x07webhook\x18\x01 \x01(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x07webhook\x12%\n\x0esigning_secret\x18\x02 \x01(\tR\rsigningSecret\"=\n\x1c\x44\x65leteCustomerWebhookRequest\x12\x1d\n\nwebhook_id\x18\x01 \x01(\tR\twebhookId\"\x1f\n\x1d\x44\x65leteCustomerWebhookResponse\"x\n\x1bListCustomerWebhooksRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"\x86\x01\n\x1cListCustomerWebhooksResponse\x12>\n\x08webhooks\x18\x01 \x03(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x08webhooks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*V\n\x08\x41uthMode\x12\x19\n\x15\x41UTH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41UTH_MODE_SECRET\x10\x01\x12\x19\n\x15\x41UTH_MODE_SECRET_HMAC\x10\x02*\x95\x01\n\x0f\x44\x65stinationKind\x12 \n\x1c\x44\x45STINATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45STINATION_KIND_NONE\x10\x01\x12!\n\x1d\x44\x45STINATION_KIND_THREECX_JSON\x10\x02\x12\"\n\x1e\x44\x45STINATION_KIND_SANDBOX_INBOX\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hubgate/policy/v1/integrations.proto\x12\x11hubgate.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&hubgate/policy/v1/policy_service.proto\"\xb3\x06\n\x0bIntegration\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07\x65nabled\x18\x04 \x01(\x08R\x07\x65nabled\x12\x38\n\tauth_mode\x18\x05 \x01(\x0e\x32\x1b.hubgate.policy.v1.AuthModeR\x08\x61uthMode\x12+\n\x11\x61llowed_addresses\x18\x06 \x03(\tR\x10\x61llowedAddresses\x12.\n\x13\x64\x65\x66\x61ult_instance_id\x18\x07 \x01(\tR\x11\x64\x65\x66\x61ultInstanceId\x12!\n\x0cinstance_ids\x18\x08 \x03(\tR\x0binstanceIds\x12\'\n\x0finbound_enabled\x18\t \x01(\x08R\x0einboundEnabled\x12)\n\x10outbound_enabled\x18\n \x01(\x08R\x0foutboundEnabled\x12.\n\x13\x63\x61ll_events_enabled\x18\x0b \x01(\x08R\x11\x63\x61llEventsEnabled\x12M\n\x10\x64\x65stination_kind\x18\x0c \x01(\x0e\x32\".hubgate.policy.v1.DestinationKindR\x0f\x64\x65stinationKind\x12\'\n\x0f\x64\x65stination_url\x18\r \x01(\tR\x0e\x64\x65stinationUrl\x12\x18\n\x07\x63ountry\x18\x0e \x01(\tR\x07\x63ountry\x12.\n\x13requests_per_minute\x18\x0f \x01(\x05R\x11requestsPerMinute\x12\x36\n\tcool_down\x18\x10 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x63oolDown\x12\x1a\n\x08language\x18\x11 \x01(\tR\x08language\x12\x39\n\ncreated_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12!\n\x0cwebhook_path\x18\x13 \x01(\tR\x0bwebhookPath\"\\\n\x18\x43reateIntegrationRequest\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\"\x9c\x01\n\x19\x43reateIntegrationResponse\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret\x12%\n\x0esigning_secret\x18\x03 \x01(\tR\rsigningSecret\"t\n\x18UpdateIntegrationRequest\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\x12\x16\n\x06\x66ields\x18\x02 \x03(\tR\x06\x66ields\"]\n\x19UpdateIntegrationResponse\x12@\n\x0bintegration\x18\x01 \x01(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0bintegration\"\x9b\x01\n\x17ListIntegrationsRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12%\n\x0eintegration_id\x18\x02 \x01(\tR\rintegrationId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\x86\x01\n\x18ListIntegrationsResponse\x12\x42\n\x0cintegrations\x18\x01 \x03(\x0b\x32\x1e.hubgate.policy.v1.IntegrationR\x0cintegrations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n\x13RotateSecretRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12\x33\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07overlap\"\x8f\x01\n\x14RotateSecretResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret\x12\x1b\n\tsecret_id\x18\x02 \x01(\tR\x08secretId\x12\x42\n\x0fold_valid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\roldValidUntil\"\xb3\x01\n\x1aRotateSigningSecretRequest\x12\'\n\x0eintegration_id\x18\x01 \x01(\tH\x00R\rintegrationId\x12\x1f\n\nwebhook_id\x18\x02 \x01(\tH\x00R\twebhookId\x12<\n\x0c\x62\x65gins_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x62\x65ginsAfterB\r\n\x0b\x64\x65stination\"\x7f\n\x1bRotateSigningSecretResponse\x12%\n\x0esigning_secret\x18\x01 \x01(\tR\rsigningSecret\x12\x39\n\nsigns_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tsignsFrom\"\xdf\x01\n\nSecretInfo\x12\x1b\n\tsecret_id\x18\x01 \x01(\tR\x08secretId\x12\x39\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0bvalid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nvalidUntil\x12<\n\x0clast_used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\";\n\x12ListSecretsRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\"N\n\x13ListSecretsResponse\x12\x37\n\x07secrets\x18\x01 \x03(\x0b\x32\x1d.hubgate.policy.v1.SecretInfoR\x07secrets\"\xd2\x01\n\x08Template\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12;\n\nevent_type\x18\x02 \x01(\x0e\x32\x1c.hubgate.policy.v1.EventTypeR\teventType\x12\x18\n\x07\x65nabled\x18\x03 \x01(\x08R\x07\x65nabled\x12\x1a\n\x08language\x18\x04 \x01(\tR\x08language\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n\x07purpose\x18\x06 \x01(\tR\x07purpose\"P\n\x15UpdateTemplateRequest\x12\x37\n\x08template\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\x08template\"Q\n\x16UpdateTemplateResponse\x12\x37\n\x08template\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\x08template\"=\n\x14ListTemplatesRequest\x12%\n\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\"R\n\x15ListTemplatesResponse\x12\x39\n\ttemplates\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.TemplateR\ttemplates\"\xd7\x01\n\x0f\x43ustomerWebhook\x12\x1d\n\nwebhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\x12\x1f\n\x0b\x65vent_names\x18\x04 \x03(\tR\neventNames\x12\x18\n\x07\x65nabled\x18\x05 \x01(\x08R\x07\x65nabled\x12\x39\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\"\\\n\x1c\x43reateCustomerWebhookRequest\x12<\n\x07webhook\x18\x01 \x01(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x07webhook\"\x84\x01\n\x1d\x43reateCustomerWebhookResponse\x12<\n\x07webhook\x18\x01 \x01(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x07webhook\x12%\n\x0esigning_secret\x18\x02 \x01(\tR\rsigningSecret\"=\n\x1c\x44\x65leteCustomerWebhookRequest\x12\x1d\n\nwebhook_id\x18\x01 \x01(\tR\twebhookId\"\x1f\n\x1d\x44\x65leteCustomerWebhookResponse\"x\n\x1bListCustomerWebhooksRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"\x86\x01\n\x1cListCustomerWebhooksResponse\x12>\n\x08webhooks\x18\x01 \x03(\x0b\x32\".hubgate.policy.v1.CustomerWebhookR\x08webhooks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*V\n\x08\x41uthMode\x12\x19\n\x15\x41UTH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41UTH_MODE_SECRET\x10\x01\x12\x19\n\x15\x41UTH_MODE_SECRET_HMAC\x10\x02*\x95\x01\n\x0f\x44\x65stinationKind\x12 \n\x1c\x44\x45STINATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45STINATION_KIND_NONE\x10\x01\x12!\n\x1d\x44\x45STINATION_KIND_THREECX_JSON\x10\x02\x12\"\n\x1e\x44\x45STINATION_KIND_SANDBOX_INBOX\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hubgate.policy.v1.integrations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHMODE']._serialized_start=3702
-  _globals['_AUTHMODE']._serialized_end=3788
-  _globals['_DESTINATIONKIND']._serialized_start=3791
-  _globals['_DESTINATIONKIND']._serialized_end=3940
+  _globals['_AUTHMODE']._serialized_start=4013
+  _globals['_AUTHMODE']._serialized_end=4099
+  _globals['_DESTINATIONKIND']._serialized_start=4102
+  _globals['_DESTINATIONKIND']._serialized_end=4251
   _globals['_INTEGRATION']._serialized_start=165
   _globals['_INTEGRATION']._serialized_end=984
   _globals['_CREATEINTEGRATIONREQUEST']._serialized_start=986
@@ -56,34 +56,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATESECRETREQUEST']._serialized_end=1860
   _globals['_ROTATESECRETRESPONSE']._serialized_start=1863
   _globals['_ROTATESECRETRESPONSE']._serialized_end=2006
-  _globals['_SECRETINFO']._serialized_start=2009
-  _globals['_SECRETINFO']._serialized_end=2232
-  _globals['_LISTSECRETSREQUEST']._serialized_start=2234
-  _globals['_LISTSECRETSREQUEST']._serialized_end=2293
-  _globals['_LISTSECRETSRESPONSE']._serialized_start=2295
-  _globals['_LISTSECRETSRESPONSE']._serialized_end=2373
-  _globals['_TEMPLATE']._serialized_start=2376
-  _globals['_TEMPLATE']._serialized_end=2586
-  _globals['_UPDATETEMPLATEREQUEST']._serialized_start=2588
-  _globals['_UPDATETEMPLATEREQUEST']._serialized_end=2668
-  _globals['_UPDATETEMPLATERESPONSE']._serialized_start=2670
-  _globals['_UPDATETEMPLATERESPONSE']._serialized_end=2751
-  _globals['_LISTTEMPLATESREQUEST']._serialized_start=2753
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=2814
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=2816
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=2898
-  _globals['_CUSTOMERWEBHOOK']._serialized_start=2901
-  _globals['_CUSTOMERWEBHOOK']._serialized_end=3116
-  _globals['_CREATECUSTOMERWEBHOOKREQUEST']._serialized_start=3118
-  _globals['_CREATECUSTOMERWEBHOOKREQUEST']._serialized_end=3210
-  _globals['_CREATECUSTOMERWEBHOOKRESPONSE']._serialized_start=3213
-  _globals['_CREATECUSTOMERWEBHOOKRESPONSE']._serialized_end=3345
-  _globals['_DELETECUSTOMERWEBHOOKREQUEST']._serialized_start=3347
-  _globals['_DELETECUSTOMERWEBHOOKREQUEST']._serialized_end=3408
-  _globals['_DELETECUSTOMERWEBHOOKRESPONSE']._serialized_start=3410
-  _globals['_DELETECUSTOMERWEBHOOKRESPONSE']._serialized_end=3441
-  _globals['_LISTCUSTOMERWEBHOOKSREQUEST']._serialized_start=3443
-  _globals['_LISTCUSTOMERWEBHOOKSREQUEST']._serialized_end=3563
-  _globals['_LISTCUSTOMERWEBHOOKSRESPONSE']._serialized_start=3566
-  _globals['_LISTCUSTOMERWEBHOOKSRESPONSE']._serialized_end=3700
+  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_start=2009
+  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_end=2188
+  _globals['_ROTATESIGNINGSECRETRESPONSE']._serialized_start=2190
+  _globals['_ROTATESIGNINGSECRETRESPONSE']._serialized_end=2317
+  _globals['_SECRETINFO']._serialized_start=2320
+  _globals['_SECRETINFO']._serialized_end=2543
+  _globals['_LISTSECRETSREQUEST']._serialized_start=2545
+  _globals['_LISTSECRETSREQUEST']._serialized_end=2604
+  _globals['_LISTSECRETSRESPONSE']._serialized_start=2606
+  _globals['_LISTSECRETSRESPONSE']._serialized_end=2684
+  _globals['_TEMPLATE']._serialized_start=2687
+  _globals['_TEMPLATE']._serialized_end=2897
+  _globals['_UPDATETEMPLATEREQUEST']._serialized_start=2899
+  _globals['_UPDATETEMPLATEREQUEST']._serialized_end=2979
+  _globals['_UPDATETEMPLATERESPONSE']._serialized_start=2981
+  _globals['_UPDATETEMPLATERESPONSE']._serialized_end=3062
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=3064
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=3125
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=3127
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=3209
+  _globals['_CUSTOMERWEBHOOK']._serialized_start=3212
+  _globals['_CUSTOMERWEBHOOK']._serialized_end=3427
+  _globals['_CREATECUSTOMERWEBHOOKREQUEST']._serialized_start=3429
+  _globals['_CREATECUSTOMERWEBHOOKREQUEST']._serialized_end=3521
+  _globals['_CREATECUSTOMERWEBHOOKRESPONSE']._serialized_start=3524
+  _globals['_CREATECUSTOMERWEBHOOKRESPONSE']._serialized_end=3656
+  _globals['_DELETECUSTOMERWEBHOOKREQUEST']._serialized_start=3658
+  _globals['_DELETECUSTOMERWEBHOOKREQUEST']._serialized_end=3719
+  _globals['_DELETECUSTOMERWEBHOOKRESPONSE']._serialized_start=3721
+  _globals['_DELETECUSTOMERWEBHOOKRESPONSE']._serialized_end=3752
+  _globals['_LISTCUSTOMERWEBHOOKSREQUEST']._serialized_start=3754
+  _globals['_LISTCUSTOMERWEBHOOKSREQUEST']._serialized_end=3874
+  _globals['_LISTCUSTOMERWEBHOOKSRESPONSE']._serialized_start=3877
+  _globals['_LISTCUSTOMERWEBHOOKSRESPONSE']._serialized_end=4011
 # @@protoc_insertion_point(module_scope)

@@ -409,6 +409,68 @@ class RotateSecretResponse(_message.Message):
 Global___RotateSecretResponse: _TypeAlias = RotateSecretResponse  # noqa: Y015
 
 @_typing.final
+class RotateSigningSecretRequest(_message.Message):
+    """A rotation of the secret that posted events are signed with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEGRATION_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    BEGINS_AFTER_FIELD_NUMBER: _builtins.int
+    integration_id: _builtins.str
+    """Those to this 3CX integration."""
+    webhook_id: _builtins.str
+    """Those to this customer webhook."""
+    @_builtins.property
+    def begins_after(self) -> _duration_pb2.Duration:
+        """When the new secret begins to sign: 0 to 14 days from now; unset for 24 hours."""
+
+    def __init__(
+        self,
+        *,
+        integration_id: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
+        begins_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begins_after", b"begins_after", "destination", b"destination", "integration_id", b"integration_id", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_after", b"begins_after", "destination", b"destination", "integration_id", b"integration_id", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_destination: _TypeAlias = _typing.Literal["integration_id", "webhook_id"]  # noqa: Y015
+    _WhichOneofArgType_destination: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_destination) -> _WhichOneofReturnType_destination | None: ...
+
+Global___RotateSigningSecretRequest: _TypeAlias = RotateSigningSecretRequest  # noqa: Y015
+
+@_typing.final
+class RotateSigningSecretResponse(_message.Message):
+    """The new signing secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNING_SECRET_FIELD_NUMBER: _builtins.int
+    SIGNS_FROM_FIELD_NUMBER: _builtins.int
+    signing_secret: _builtins.str
+    """Shown once. Whoever receives the events accepts both from now on, and this one alone later."""
+    @_builtins.property
+    def signs_from(self) -> _timestamp_pb2.Timestamp:
+        """From when events are signed with it."""
+
+    def __init__(
+        self,
+        *,
+        signing_secret: _builtins.str = ...,
+        signs_from: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signs_from", b"signs_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signing_secret", b"signing_secret", "signs_from", b"signs_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateSigningSecretResponse: _TypeAlias = RotateSigningSecretResponse  # noqa: Y015
+
+@_typing.final
 class SecretInfo(_message.Message):
     """A secret without its text."""
 

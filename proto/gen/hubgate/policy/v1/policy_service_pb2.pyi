@@ -940,6 +940,8 @@ class InstanceCredential(_message.Message):
     EXTERNAL_NAME_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    PREVIOUS_WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
+    PREVIOUS_VERIFY_TOKEN_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """The instance."""
     backend: _builtins.str
@@ -954,6 +956,14 @@ class InstanceCredential(_message.Message):
     """The account."""
     enabled: _builtins.bool
     """False if the instance was removed."""
+    @_builtins.property
+    def previous_webhook_secret(self) -> Global___SecretCredential:
+        """Secret before a rotation, while it counts beside the new one."""
+
+    @_builtins.property
+    def previous_verify_token(self) -> Global___SecretCredential:
+        """Verify token before a rotation, likewise."""
+
     def __init__(
         self,
         *,
@@ -964,10 +974,12 @@ class InstanceCredential(_message.Message):
         external_name: _builtins.str = ...,
         account_id: _builtins.str = ...,
         enabled: _builtins.bool = ...,
+        previous_webhook_secret: Global___SecretCredential | None = ...,
+        previous_verify_token: Global___SecretCredential | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["previous_verify_token", b"previous_verify_token", "previous_webhook_secret", b"previous_webhook_secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "backend", b"backend", "enabled", b"enabled", "external_name", b"external_name", "instance_id", b"instance_id", "verify_token", b"verify_token", "webhook_secret", b"webhook_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "backend", b"backend", "enabled", b"enabled", "external_name", b"external_name", "instance_id", b"instance_id", "previous_verify_token", b"previous_verify_token", "previous_webhook_secret", b"previous_webhook_secret", "verify_token", b"verify_token", "webhook_secret", b"webhook_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

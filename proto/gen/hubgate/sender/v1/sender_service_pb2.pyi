@@ -216,6 +216,8 @@ class InstanceConnection(_message.Message):
     BASE_URL_FIELD_NUMBER: _builtins.int
     EXTERNAL_NAME_FIELD_NUMBER: _builtins.int
     API_TOKEN_FIELD_NUMBER: _builtins.int
+    PREVIOUS_API_TOKEN_FIELD_NUMBER: _builtins.int
+    PREVIOUS_VALID_UNTIL_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """`ins_…`."""
     backend: _builtins.str
@@ -226,6 +228,12 @@ class InstanceConnection(_message.Message):
     """The back end's own name of the instance."""
     api_token: _builtins.str
     """Key or token."""
+    previous_api_token: _builtins.str
+    """The one before a rotation: tried if the back end turns `api_token` away as unauthorized, which sends nothing."""
+    @_builtins.property
+    def previous_valid_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when the one before counts."""
+
     def __init__(
         self,
         *,
@@ -234,10 +242,12 @@ class InstanceConnection(_message.Message):
         base_url: _builtins.str = ...,
         external_name: _builtins.str = ...,
         api_token: _builtins.str = ...,
+        previous_api_token: _builtins.str = ...,
+        previous_valid_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["previous_valid_until", b"previous_valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_token", b"api_token", "backend", b"backend", "base_url", b"base_url", "external_name", b"external_name", "instance_id", b"instance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_token", b"api_token", "backend", b"backend", "base_url", b"base_url", "external_name", b"external_name", "instance_id", b"instance_id", "previous_api_token", b"previous_api_token", "previous_valid_until", b"previous_valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
