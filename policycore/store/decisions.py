@@ -34,6 +34,7 @@ from policycore.store.findings import decode_findings, encode_findings, encode_j
 from policycore.store.message_rows import message_rows, read_views
 from policycore.store.persons import upsert
 from policycore.store.quota_rows import quota_rows
+from policycore.store.store_state_tables import store_state
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
@@ -271,14 +272,18 @@ def _key_row(key: NewKey) -> dict[str, Any]:
 
 
 async def next_numbers(connection: AsyncConnection, sequence: str, column: Any, count: int) -> Sequence[int]:
-    """Rising numbers: from a sequence on PostgreSQL; on SQLite, where one writer holds the lock, after the
-    highest.
+    """Rising numbers: from a sequence on PostgreSQL; on SQLite, where one writer holds the lock, after the highest, and
+    above those that a restoration left out.
     """
     if connection.dialect.name == "postgresql":
         rows = await connection.execute(_NEXT_NUMBERS, {"sequence": sequence, "count": count})
         return sorted(rows.scalars())
-    highest = (await connection.execute(select(func.max(column)))).scalar_one() or 0
+    highest, above = (await connection.execute(select(func.max(column), _NUMBERS_ABOVE))).one()
+    highest = max(highest or 0, above or 0)
     return range(highest + 1, highest + 1 + count)
+
+
+_NUMBERS_ABOVE = select(store_state.c.numbers_above).scalar_subquery()
 
 
 def decision_row(new: NewDecision) -> dict[str, Any]:

@@ -19,12 +19,17 @@ _IN_ITS_PLACE = "\ufffd"
 Row = tuple[Any, ...]
 
 
-def path_of(url: str) -> Path:
-    """The file of an embedded store. Errors: `StoreRefused` if the URL names none, or there is none."""
+def place_of(url: str) -> Path:
+    """Where the file of an embedded store is, or would be. Errors: `StoreRefused` if the URL names none."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise StoreRefused("This works on an embedded store (sqlite:///…) only.")
-    path = Path(parsed.database)
+    return Path(parsed.database).absolute()
+
+
+def path_of(url: str) -> Path:
+    """The file of an embedded store. Errors: `StoreRefused` if the URL names none, or there is none."""
+    path = place_of(url)
     if not path.is_file():
         raise StoreRefused(f"There is no embedded store at {path}.")
     return path

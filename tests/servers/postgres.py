@@ -154,6 +154,20 @@ class PostgresServer:
             raise ServerFailedError(f"{statement}: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def dump(self, database: str, file: pathlib.Path) -> None:
+        """Writes a dump of one database, as `pg_dump --format=custom` does."""
+        self._done(self._client("pg_dump", "--format=custom", f"--file={file}", database))
+
+    def restore(self, file: pathlib.Path) -> str:
+        """Makes a database of a dump; returns its name."""
+        name = self.create_database()
+        self._done(self._client("pg_restore", "--exit-on-error", "--no-owner", "-d", name, str(file)))
+        return name
+
+    def _done(self, done: subprocess.CompletedProcess[str]) -> None:
+        if done.returncode != 0:
+            raise ServerFailedError(f"{done.args[0]}: {done.stderr.strip()}")
+
     def _new_process(self, port: int) -> ServerProcess:
         settings = {**self._settings, "port": str(port)}
         options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]

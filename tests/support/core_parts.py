@@ -132,7 +132,7 @@ class CoreParts:
         self.ledger = SqlDecisionLedger(database, self.config)
         self.events = SqlEventLedger(database, self.config.at)
         self.outbox_wakes = 0
-        random_bytes = _random()
+        self.random_bytes = random_bytes = _random()
         self.dispatcher = Dispatcher(
             self.events,
             self.senders,
