@@ -19,6 +19,7 @@ from cli.integrations import integrations
 from cli.logs import logs
 from cli.messages import messages
 from cli.keys import keys
+from cli.messages import messages
 from cli.options import Json
 from cli.output import print_json, say, warn
 from cli.serve import edge, migrate, policycore, sender

@@ -4,16 +4,20 @@ A home is `embedded`, or for PostgreSQL the cluster's system identifier and the 
 with it. A file system's snapshot does: whoever puts one back has to say so (`hubgate store restored`).
 """
 
+from pathlib import Path
+
 import asyncpg
-from sqlalchemy import select, update
+from sqlalchemy import inspect, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.store.direct import DriverConnection, driver_of
 from policycore.store.engine import Database
-from policycore.store.store_errors import StoreFenced
+from policycore.store.store_errors import StoreFenced, StoreOutdated
 from policycore.store.store_state_tables import store_state
 
 _DATABASE = "SELECT oid::bigint FROM pg_database WHERE datname = current_database()"
+_REVISIONS = Path(__file__).parent / "migrations" / "versions"
+_REVISION = text("SELECT version_num FROM alembic_version")
 _CLUSTER = "SELECT system_identifier FROM pg_control_system()"
 
 
@@ -37,12 +41,32 @@ async def _cluster(driver: DriverConnection) -> int:
     return int(identifier)
 
 
+def needed_revision() -> int:
+    """The number of the revision this version works on, or a later one: versions only add to a schema.
+
+    Read from the names of the files: a service that starts has no use for Alembic.
+    """
+    return max(int(path.name.partition("_")[0]) for path in _REVISIONS.glob("[0-9]*_*.py"))
+
+
+async def _require_schema(connection: AsyncConnection) -> None:
+    there = await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version"))
+    found = (await connection.execute(_REVISION)).scalar_one_or_none() if there else None
+    if found is None or int(found) < needed_revision():
+        raise StoreOutdated(
+            f"The database's schema is at {found or 'nothing'}, and this version needs {needed_revision():04d};"
+            " run `hubgate migrate` first."
+        )
+
+
 async def move_in(database: Database) -> None:
     """Called by a service before it works on the store: the first one says where the store lives.
 
-    Errors: `StoreFenced` if the store is fenced, or lived elsewhere when it was last used.
+    Errors: `StoreOutdated` if the schema is older than this version, `StoreFenced` if the store is fenced, or lived
+    elsewhere when it was last used.
     """
     async with database.transaction() as connection:
+        await _require_schema(connection)
         row = (await connection.execute(select(store_state.c.home, store_state.c.fence))).one()
         if row.fence:
             raise StoreFenced(row.fence)

@@ -1,5 +1,6 @@
 """Owns the schema's revision: brings a database up to date, and tells where it stands."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from policycore.store.online_steps import prepared
 
@@ -19,15 +21,20 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x68756267617465
 _SQLITE_WAIT_SECONDS = 60.0
 
+_LOCK_PAUSES = (0.2, 0.4, 0.8, 1.5, 3.0, 3.0, 3.0, 3.0, 3.0)
+"""Seconds between tries to have a table's lock; each try waits for one second at most."""
+
 
 async def upgrade(url: str) -> str:
     """Brings the database up to the newest revision, in one transaction, and returns that revision.
 
     What would lock a large table for long is done before, beside the work of those who use it.
-    Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute); a
-    table that is kept locked for more than 5 seconds fails the migration rather than holding up everybody.
+    Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute). Services may
+    work meanwhile: whoever waits for a table's lock has everybody else wait behind him, so that is given up after a
+    second, and tried again a little later, for about half a minute in all.
 
-    Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or the locks not be had.
+    Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or the locks not be had, `TimeoutError` if
+    another migration does not end. Nothing was changed then.
     """
     _make_folder(url)
     if make_url(url).get_backend_name() == "sqlite":
@@ -39,18 +46,43 @@ async def upgrade(url: str) -> str:
 async def _upgrade_database(url: str) -> str:
     engine = _open(url)
     try:
-        async with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-                await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-            await connection.run_sync(_upgrade)
-            revision = await connection.run_sync(_read_revision)
+        for seconds in _LOCK_PAUSES:
+            try:
+                return await _upgrade_once(engine)
+            except DBAPIError as error:
+                if not _lock_was_busy(error):
+                    raise
+                await asyncio.sleep(seconds)
+        return await _upgrade_once(engine)
     finally:
         await engine.dispose()
+
+
+async def _upgrade_once(engine: AsyncEngine) -> str:
+    async with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            await _take_turn(connection)
+            await connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+        await connection.run_sync(_upgrade)
+        revision = await connection.run_sync(_read_revision)
     if revision is None:
         raise RuntimeError("the migrations ran and left no revision behind")
     return revision
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+    try:
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+    except DBAPIError as error:
+        if not _lock_was_busy(error):
+            raise
+        raise TimeoutError("another migration has been running for a minute") from error
+
+
+def _lock_was_busy(error: DBAPIError) -> bool:
+    """PostgreSQL's `lock_not_available`."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"
 
 
 async def current(url: str) -> str | None:

@@ -2,6 +2,7 @@
 
 PolicyCoreError
 ├── StoreFenced       the store must not be used as it is
+├── StoreOutdated     the store's schema is older than the program
 ├── StoreRefused      what was asked for is not possible in the state the stores are in
 └── StoreDiffers      a copy is not what it was made from
 """
@@ -13,6 +14,12 @@ class StoreFenced(PolicyCoreError):
     """The store must not be used as it is; the text is a sentence for the operator."""
 
     reason = "STORE_FENCED"
+
+
+class StoreOutdated(PolicyCoreError):
+    """The store's schema is older than the program; the text is a sentence for the operator."""
+
+    reason = "STORE_OUTDATED"
 
 
 class StoreRefused(PolicyCoreError):
