@@ -30,7 +30,7 @@ from policycore.optout.words import load as load_words
 from policycore.optout.words import packaged_folder as word_folder
 from policycore.ports import Counters
 from policycore.registry.changes import ConfigChanges
-from policycore.registry.registry import build_registry
+from policycore.registry.registry import Registry, build_registry
 from policycore.registry.sealing import Sealing
 from policycore.retention_watch import RetentionWatch
 from policycore.rpc.admin_service import AdminServicer
@@ -179,14 +179,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
     current, *others = settings.master_keys
     sealing = Sealing(current, around.random_bytes, others)
     changes = ConfigChanges()
-    unseal = lru_cache(maxsize=_UNSEALED)(sealing.unseal)
-    config = ConfigCache(database, unseal, changes, clock, around.monotonic)
-    try:
-        await move_in(database)
-        await config.start()
-    except BaseException:
-        await database.close()
-        raise
+    config = await _loaded(around, database, sealing, changes)
     ways = _ways(around, config)
     outbox = OutboxWorker(
         SqlOutbox(database),
@@ -219,13 +212,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         plain_http=settings.development,
     )
     identities = _identity(settings, config, clock)
-    server = PolicyServer(
-        PolicyServicer(use_cases),
-        AdminServicer(registry),
-        [identities],
-        with_reflection=settings.development,
-        credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
-    )
+    server = _server(settings, use_cases, registry, identities)
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
     keeping = Keeping(settings.log_retention_months, settings.text_retention_days)
     retention = RetentionWatch(Retention(database, keeping), use_cases.metrics, around.monotonic)
@@ -246,6 +233,33 @@ async def assemble(around: Surroundings) -> PolicyCore:
         reconciler,
         unknowns,
         AcknowledgementWatch(SqlAcknowledgements(database), changes.notify),
+    )
+
+
+async def _loaded(
+    around: Surroundings, database: Database, sealing: Sealing, changes: ConfigChanges
+) -> ConfigCache:
+    """The configuration of a store that may be used here. Errors: `StoreOutdated`, `StoreFenced`, `SealingError`."""
+    unseal = lru_cache(maxsize=_UNSEALED)(sealing.unseal)
+    config = ConfigCache(database, unseal, changes, around.clock, around.monotonic)
+    try:
+        await move_in(database)
+        await config.start()
+    except BaseException:
+        await database.close()
+        raise
+    return config
+
+
+def _server(
+    settings: Settings, use_cases: PolicyUseCases, registry: Registry, identities: IdentityInterceptor
+) -> PolicyServer:
+    return PolicyServer(
+        PolicyServicer(use_cases),
+        AdminServicer(registry),
+        [identities],
+        with_reflection=settings.development,
+        credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
     )
 
 

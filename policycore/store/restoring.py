@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, func, insert, select, text, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes, new_id
 from policycore.ledger import MessageState
 from policycore.store import tables
+from policycore.store.embedded_file import alone_with, path_of
 from policycore.store.engine import open_database
 from policycore.store.store_errors import StoreRefused
 from policycore.store.store_state_tables import store_state
@@ -56,6 +58,7 @@ async def declare_restored(url: str, fences: Fences, random_bytes: RandomBytes) 
     Windows are closed until the person writes again. A pause holds everything until somebody lifts it. Numbers go on
     far above those of the lost time. Errors: `StoreRefused` if a service is connected; those of the database.
     """
+    _require_closed(url)
     database = open_database(url, pool_size=1)
     try:
         async with database.transaction() as connection:
@@ -72,6 +75,7 @@ async def declare_restored(url: str, fences: Fences, random_bytes: RandomBytes) 
 
 async def declare_moved(url: str) -> None:
     """Lets the store be used where it is now, as it is: nothing was lost on the way. Errors: as above."""
+    _require_closed(url)
     database = open_database(url, pool_size=1)
     try:
         async with database.transaction() as connection:
@@ -83,8 +87,13 @@ async def declare_moved(url: str) -> None:
         await database.close()
 
 
+def _require_closed(url: str) -> None:
+    if make_url(url).get_backend_name() == "sqlite":
+        with alone_with(path_of(url)) as store:
+            store.execute("COMMIT")
+
+
 async def _require_alone(connection: AsyncConnection) -> None:
-    """SQLite's own lock tells who writes; PostgreSQL knows who is connected."""
     if connection.dialect.name == "postgresql" and (await connection.execute(_OTHERS)).scalar_one():
         raise StoreRefused("A service is connected to this database; stop the services first.")
 

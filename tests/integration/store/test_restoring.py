@@ -75,9 +75,10 @@ def _embedded(folder: Path) -> Store:
 
 
 async def _core_on(url: str) -> CoreParts:
-    database = open_database(url)
+    clock = TestClock(datetime.now(UTC))
+    database = open_database(url, clock)
     await move_in(database)
-    core = CoreParts(database, TestClock(datetime.now(UTC)))
+    core = CoreParts(database, clock)
     # Ids of the lost time must not come again by chance of the test's own randomness.
     for _ in range(1_000):
         core.random_bytes(1)
@@ -230,6 +231,8 @@ async def test_an_embedded_back_up_is_private_whole_and_no_store(tmp_path: Path)
     await as_store.close()
     with pytest.raises(StoreRefused, match="stop the services"):
         await store.put_back()
+    with pytest.raises(StoreRefused, match="stop the services"):
+        await declare_restored(store.url, Fences(), os.urandom)
     await core.inbound("After the back-up")
     await core.close()
     with pytest.raises(StoreRefused, match="no back-up"):
