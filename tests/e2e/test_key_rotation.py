@@ -101,7 +101,7 @@ async def _old_keys_are_refused(replicas: Replicas, keys: Keys) -> None:
     assert await _asked(gateway, keys.new["HUBGATE_ADMIN_TOKEN"]) == "OK"
     assert await _asked(gateway, keys.new["HUBGATE_EDGE_TOKEN"]) == "PERMISSION_DENIED"
     assert await _attempted(gateway, keys, keys.old["HUBGATE_SENDER_TOKEN"]) == "UNAUTHENTICATED"
-    assert await _attempted(gateway, keys, keys.new["HUBGATE_SENDER_TOKEN"]) == "permit_unknown_key"
+    assert await _attempted(gateway, keys, keys.new["HUBGATE_SENDER_TOKEN"]) == "permit_key_unknown"
     old_master = {**gateway.environment, "HUBGATE_MASTER_KEY": keys.old["HUBGATE_MASTER_KEY"]}
     refused = _run(old_master, "policycore", "serve")
     assert refused.returncode == 2 and "HUBGATE_MASTER_KEY" in refused.stderr

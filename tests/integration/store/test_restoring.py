@@ -174,7 +174,7 @@ async def test_work_goes_on_when_the_pause_is_lifted_and_the_person_writes(store
     await core.config.refresh()
     assert (await core.reply()).decision.reason.name == "WINDOW_EXPIRED"
     core.clock.forward(seconds=1)
-    await core.inbound("Are you there?", provider_time=datetime.now(UTC) + timedelta(seconds=1))
+    await core.inbound("Are you there?", event_key="after", provider_time=core.clock())
     decided = await core.reply("Yes, we are.")
     assert decided.message is not None, decided.decision.explanation
     newest = max(row.sequence for row in await core.rows(tables.message_events))
@@ -250,17 +250,18 @@ async def test_an_embedded_back_up_is_private_whole_and_no_store(tmp_path: Path)
 async def test_a_back_up_is_made_while_others_write(tmp_path: Path) -> None:
     store = _embedded(tmp_path)
     core = await open_core(store.url, datetime.now(UTC))
-    stop = asyncio.Event()
+    begun, stop = asyncio.Event(), asyncio.Event()
 
     async def write() -> int:
         written = 0
         while not stop.is_set():
             await core.inbound(f"Message {written}")
             written += 1
+            begun.set()
         return written
 
     writing = asyncio.create_task(write())
-    await asyncio.sleep(0.1)
+    await begun.wait()
     await store.save()
     stop.set()
     assert await writing > 0
