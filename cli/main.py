@@ -16,9 +16,8 @@ from cli.errors import CliError, ExitCode
 from cli.installation import secret_commands
 from cli.instances import instances
 from cli.integrations import integrations
-from cli.logs import logs
-from cli.messages import messages
 from cli.keys import keys
+from cli.logs import logs
 from cli.messages import messages
 from cli.options import Json
 from cli.output import print_json, say, warn
