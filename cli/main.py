@@ -11,6 +11,7 @@ from cli.accounts import accounts, api_keys, service_tokens
 from cli.certificates import certificates
 from cli.controls import list_pauses, pause, resume, rules, suppressions
 from cli.decisions import decisions
+from cli.deliveries import deliveries
 from cli.doctor import doctor
 from cli.errors import CliError, ExitCode
 from cli.installation import secret_commands
@@ -68,6 +69,7 @@ def build_app() -> typer.Typer:
         "log": logs,
         "certificates": certificates,
         "secrets": secret_commands,
+        "deliveries": deliveries,
         "edge": edge,
         "policycore": policycore,
         "sender": sender,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from policycore.errors import Malformed, NotFound
 from policycore.ledger import MessageView
 from policycore.registry.errors import NotPermittedError, NotPossibleError
+from policycore.registry.fields import check_text
 from policycore.registry.log_rows import (
     AuditRow,
     DecisionRecord,
@@ -21,6 +22,7 @@ from policycore.registry.rows import PersonKey
 from policycore.registry.suppressions import check_person
 
 REPLAY_DAYS = 30
+_MOST_REASON_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class DeliveryQuery:
     account_id: str = ""
     integration_id: str = ""
     instance_id: str = ""
+    webhook_id: str = ""
+    delivery_id: str = ""
     state: str = ""
     reveal: bool = False
 
@@ -110,24 +114,46 @@ class PolicyLog:
             query.account_id,
             integration_id=query.integration_id,
             instance_id=query.instance_id,
+            webhook_id=query.webhook_id,
+            id=query.delivery_id,
             state=query.state,
         )
         return await self._reader.deliveries(wanted, request)
 
     async def replay(self, caller: Identity, delivery_id: str) -> DeliveryRow:
-        """Delivers a failed delivery again. Errors: `NotFound`, `NotPossibleError`."""
-        row = await self._replays.find(delivery_id)
-        if row is None or not caller.may_act_for(row.account_id):
-            raise NotFound(f"There is no delivery {delivery_id[:64]!r}.")
+        """Delivers again what was given up. Errors: `NotFound`, `NotPossibleError`."""
+        row = await self._delivery(caller, delivery_id)
         replayed = await self._replays.replay(delivery_id, caller.name, days=REPLAY_DAYS)
         if replayed is None:
             raise NotPossibleError(
                 "NOT_REPLAYABLE",
-                f"Only a failed or blocked delivery of the last {REPLAY_DAYS} days can be replayed;"
+                f"Only a failed, blocked or discarded delivery of the last {REPLAY_DAYS} days can be replayed;"
                 f" this one is {row.state} and of {row.created_at:%Y-%m-%d}.",
             )
         self._wake()
         return replayed
+
+    async def discard(self, caller: Identity, delivery_id: str, reason: str) -> DeliveryRow:
+        """Gives up a delivery for good, so that it is not tried again and holds up nothing behind it.
+
+        Errors: `NotFound`, `Malformed`, `NotPossibleError`.
+        """
+        reason = check_text("reason", reason.strip(), _MOST_REASON_CHARACTERS)
+        row = await self._delivery(caller, delivery_id)
+        discarded = await self._replays.discard(delivery_id, caller.name, reason)
+        if discarded is None:
+            raise NotPossibleError(
+                "NOT_DISCARDABLE",
+                f"Only a delivery that was not delivered can be discarded; this one is {row.state}.",
+            )
+        self._wake()
+        return discarded
+
+    async def _delivery(self, caller: Identity, delivery_id: str) -> DeliveryRow:
+        row = await self._replays.find(delivery_id)
+        if row is None or not caller.may_act_for(row.account_id):
+            raise NotFound(f"There is no delivery {delivery_id[:64]!r}.")
+        return row
 
     async def refusals(self, caller: Identity, target: str, request: PageRequest) -> Page[RefusalRow]:
         """The security log, newest first. Errors: `NotPermittedError`."""

@@ -108,13 +108,18 @@ class LogReader(Protocol):
 
 
 class DeliveryReplays(Protocol):
-    """Puts deliveries back into the outbox."""
+    """Puts deliveries back into the outbox, or gives them up."""
 
     async def find(self, delivery_id: str) -> DeliveryRow | None:
         """The delivery."""
 
     async def replay(self, delivery_id: str, actor: str, *, days: int) -> DeliveryRow | None:
-        """Makes a delivery that failed or was blocked due now, and audits it.
+        """Makes a delivery that failed, was blocked or was discarded due now, and audits it.
 
         None if it is in another state by then, or older than that many days.
+        """
+
+    async def discard(self, delivery_id: str, actor: str, reason: str) -> DeliveryRow | None:
+        """Gives up a delivery that was not delivered, and audits it with the reason; None if it is settled
+        otherwise.
         """

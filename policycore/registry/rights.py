@@ -83,6 +83,7 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "ReplayDelivery": _ADMIN,
     "ListUnknownMessages": _ADMIN,
     "SettleMessage": _ADMIN,
+    "DiscardDelivery": _ADMIN,
     "ListRefusals": _ADMIN,
     "ListAuditEntries": _ADMIN,
     "GetSystemState": _ADMIN,

@@ -24,6 +24,7 @@ _STATES = {
     "sent": pb.DELIVERY_STATE_SENT,
     "failed": pb.DELIVERY_STATE_FAILED,
     "blocked": pb.DELIVERY_STATE_BLOCKED,
+    "discarded": pb.DELIVERY_STATE_DISCARDED,
 }
 _STATE_NAMES = {number: name for name, number in _STATES.items()}
 
@@ -68,6 +69,8 @@ class RecordMethods:
             account_id=request.account_id,
             integration_id=request.integration_id,
             instance_id=request.instance_id,
+            webhook_id=request.webhook_id,
+            delivery_id=request.delivery_id,
             state=_STATE_NAMES.get(request.state, ""),
             reveal=request.reveal,
         )
@@ -81,6 +84,13 @@ class RecordMethods:
     ) -> pb.ReplayDeliveryResponse:
         row = await self._registry.log.replay(current_identity(), request.delivery_id)
         return pb.ReplayDeliveryResponse(delivery=_delivery_to_wire(row, reveal=False))
+
+    @answered
+    async def DiscardDelivery(
+        self, request: pb.DiscardDeliveryRequest, context: Any
+    ) -> pb.DiscardDeliveryResponse:
+        row = await self._registry.log.discard(current_identity(), request.delivery_id, request.reason)
+        return pb.DiscardDeliveryResponse(delivery=_delivery_to_wire(row, reveal=False))
 
     @answered
     async def ListRefusals(self, request: pb.ListRefusalsRequest, context: Any) -> pb.ListRefusalsResponse:

@@ -1,12 +1,12 @@
 """Owns reading the logs: decisions, messages, deliveries, the security log and the audit log, newest first."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ledger import MessageState, MessageView
@@ -23,6 +23,9 @@ from policycore.store.tables import audit_entries, decisions, instances, message
 from policycore.store.types import to_microseconds
 
 RowT = TypeVar("RowT", DeliveryRow, RefusalRow, AuditRow)
+
+GIVEN_UP = ("failed", "blocked", "discarded")
+"""States of deliveries that are tried again only if a person says so."""
 
 _REFUSAL_KEY = ("minute", "surface", "target", "reason", "source_address")
 
@@ -120,7 +123,7 @@ class SqlLogReader:
 
 
 class SqlDeliveryReplays:
-    """Puts deliveries back into the outbox."""
+    """Puts deliveries back into the outbox, or gives them up."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -131,32 +134,58 @@ class SqlDeliveryReplays:
             return await _delivery(connection, delivery_id)
 
     async def replay(self, delivery_id: str, actor: str, *, days: int) -> DeliveryRow | None:
-        """Makes a delivery that failed or was blocked due now, and audits it; None if it is not to be had."""
+        """Makes a delivery that was given up due now, and audits it; None if it is not to be had."""
         async with self._database.transaction() as connection:
             now = await self._database.now(connection)
-            changed = await connection.execute(
-                update(outbox)
-                .where(
-                    outbox.c.id == delivery_id,
-                    outbox.c.state.in_(("failed", "blocked")),
-                    outbox.c.created_at > now - timedelta(days=days),
-                )
-                .values(state="pending", attempts=0, next_attempt_at=now, leased_until=None, settled_at=None)
-            )
-            if changed.rowcount != 1:
+            given_up = (outbox.c.state.in_(GIVEN_UP), outbox.c.created_at > now - timedelta(days=days))
+            values = {"state": "pending", "attempts": 0, "next_attempt_at": now, "settled_at": None}
+            if not await _change(connection, delivery_id, given_up, values):
                 return None
-            row = await _delivery(connection, delivery_id)
-            await connection.execute(
-                insert(audit_entries).values(
-                    occurred_at=now,
-                    actor=actor,
-                    act="ReplayDelivery",
-                    target=delivery_id,
-                    account_id=row.account_id if row else None,
-                    detail_json=json.dumps({"event_name": row.event_name if row else ""}),
-                )
-            )
-            return row
+            return await _audited(connection, "ReplayDelivery", delivery_id, actor, now, {})
+
+    async def discard(self, delivery_id: str, actor: str, reason: str) -> DeliveryRow | None:
+        """Gives up a delivery that was not delivered, and audits it; None if it was."""
+        async with self._database.transaction() as connection:
+            now = await self._database.now(connection)
+            not_delivered = (outbox.c.state.in_(("pending", "failed", "blocked")),)
+            values = {"state": "discarded", "settled_at": now}
+            if not await _change(connection, delivery_id, not_delivered, values):
+                return None
+            return await _audited(connection, "DiscardDelivery", delivery_id, actor, now, {"reason": reason})
+
+
+async def _change(
+    connection: AsyncConnection,
+    delivery_id: str,
+    conditions: Sequence[ColumnElement[bool]],
+    values: Mapping[str, Any],
+) -> bool:
+    statement = update(outbox).where(outbox.c.id == delivery_id, *conditions)
+    changed = await connection.execute(statement.values(leased_until=None, **values))
+    return changed.rowcount == 1
+
+
+async def _audited(
+    connection: AsyncConnection,
+    act: str,
+    delivery_id: str,
+    actor: str,
+    now: datetime,
+    detail: dict[str, str],
+) -> DeliveryRow | None:
+    row = await _delivery(connection, delivery_id)
+    about = {"event_name": row.event_name if row else ""} | detail
+    await connection.execute(
+        insert(audit_entries).values(
+            occurred_at=now,
+            actor=actor,
+            act=act,
+            target=delivery_id,
+            account_id=row.account_id if row else None,
+            detail_json=json.dumps(about, ensure_ascii=False),
+        )
+    )
+    return row
 
 
 def _decisions() -> Select[Any]:

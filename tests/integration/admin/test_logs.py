@@ -209,6 +209,59 @@ async def test_only_what_failed_is_replayed(core: AdminCore, number: int, possib
     assert (await refused(core.admin, "ReplayDelivery", request))[0] == "FAILED_PRECONDITION"
 
 
+@pytest.mark.parametrize(("number", "possible"), [(1, True), (2, False), (3, True), (4, True)])
+async def test_what_was_not_delivered_is_discarded_and_can_be_had_back(
+    core: AdminCore, number: int, possible: bool
+) -> None:
+    await fill(core)
+    request = pb.DiscardDeliveryRequest(delivery_id=f"dlv_{number}", reason="the order was cancelled")
+    if not possible:
+        assert (await refused(core.admin, "DiscardDelivery", request))[:2] == (
+            "FAILED_PRECONDITION",
+            "NOT_DISCARDABLE",
+        )
+        return
+    discarded = (await core.admin("DiscardDelivery", request)).delivery
+    assert discarded.state == pb.DELIVERY_STATE_DISCARDED
+    assert discarded.HasField("settled_at")
+    assert not discarded.HasField("next_attempt_at")
+    assert core.woken[-1] == "outbox"
+    log = await core.admin("ListAuditEntries", pb.ListAuditEntriesRequest(page_size=1))
+    assert (log.entries[0].act, log.entries[0].target) == ("DiscardDelivery", f"dlv_{number}")
+    assert "the order was cancelled" in log.entries[0].detail_json
+    assert (await refused(core.admin, "DiscardDelivery", request))[1] == "NOT_DISCARDABLE"
+    again = await core.admin("ReplayDelivery", pb.ReplayDeliveryRequest(delivery_id=f"dlv_{number}"))
+    assert again.delivery.state == pb.DELIVERY_STATE_PENDING
+
+
+async def test_deliveries_of_others_are_neither_replayed_nor_discarded(core: AdminCore) -> None:
+    _, other = await fill(core)
+    made = await core.admin(
+        "CreateServiceToken",
+        accounts_pb2.CreateServiceTokenRequest(name="other", rights=["admin"], account_ids=[other]),
+    )
+    await core.snapshot()
+    stranger = core.caller(made.token)
+    for rpc, request in (
+        ("ReplayDelivery", pb.ReplayDeliveryRequest(delivery_id="dlv_3")),
+        ("DiscardDelivery", pb.DiscardDeliveryRequest(delivery_id="dlv_3")),
+    ):
+        assert (await refused(stranger, rpc, request))[0] == "NOT_FOUND"
+    shown = await stranger("ListDeliveries", pb.ListDeliveriesRequest(delivery_id="dlv_3"))
+    assert not shown.deliveries
+    shown = await core.admin("ListDeliveries", pb.ListDeliveriesRequest(delivery_id="dlv_3"))
+    assert [each.delivery_id for each in shown.deliveries] == ["dlv_3"]
+
+
+async def test_a_reason_that_is_too_long_is_refused(sqlite_core: AdminCore) -> None:
+    await fill(sqlite_core)
+    request = pb.DiscardDeliveryRequest(delivery_id="dlv_3", reason="x" * 501)
+    assert (await refused(sqlite_core.admin, "DiscardDelivery", request))[::2] == (
+        "INVALID_ARGUMENT",
+        "reason",
+    )
+
+
 async def test_an_old_failure_is_not_replayed(sqlite_core: AdminCore) -> None:
     account_id, _ = await fill(sqlite_core)
     old = _delivery(9, "failed", account_id) | {"created_at": NOW - timedelta(days=31)}

@@ -229,6 +229,11 @@ class AdminServiceStub:
                 request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryResponse.FromString,
                 _registered_method=True)
+        self.DiscardDelivery = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/DiscardDelivery',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryResponse.FromString,
+                _registered_method=True)
         self.ListRefusals = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/ListRefusals',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ListRefusalsRequest.SerializeToString,
@@ -510,7 +515,14 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDelivery(self, request, context):
-        """Delivers one failed delivery again; possible for 30 days.
+        """Delivers one delivery again that failed, was blocked or was discarded; possible for 30 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardDelivery(self, request, context):
+        """Gives one delivery up that was not delivered: it is not tried again, and holds up nobody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -729,6 +741,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReplayDelivery,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryResponse.SerializeToString,
+            ),
+            'DiscardDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardDelivery,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryResponse.SerializeToString,
             ),
             'ListRefusals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRefusals,
@@ -1773,6 +1790,33 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/ReplayDelivery',
             hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_records__pb2.ReplayDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/DiscardDelivery',
+            hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_records__pb2.DiscardDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -112,7 +112,9 @@ class AdminServiceStub:
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListDeliveriesRequest, _records_pb2.ListDeliveriesResponse]
     """Lists deliveries to 3CX and to customer webhooks, newest first."""
     ReplayDelivery: _grpc.UnaryUnaryMultiCallable[_records_pb2.ReplayDeliveryRequest, _records_pb2.ReplayDeliveryResponse]
-    """Delivers one failed delivery again; possible for 30 days."""
+    """Delivers one delivery again that failed, was blocked or was discarded; possible for 30 days."""
+    DiscardDelivery: _grpc.UnaryUnaryMultiCallable[_records_pb2.DiscardDeliveryRequest, _records_pb2.DiscardDeliveryResponse]
+    """Gives one delivery up that was not delivered: it is not tried again, and holds up nobody."""
     ListRefusals: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListRefusalsRequest, _records_pb2.ListRefusalsResponse]
     """Lists the security log, newest first."""
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListAuditEntriesRequest, _records_pb2.ListAuditEntriesResponse]
@@ -200,7 +202,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_records_pb2.ListDeliveriesRequest, _records_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries to 3CX and to customer webhooks, newest first."""
     ReplayDelivery: _aio.UnaryUnaryMultiCallable[_records_pb2.ReplayDeliveryRequest, _records_pb2.ReplayDeliveryResponse]  # type: ignore[assignment]
-    """Delivers one failed delivery again; possible for 30 days."""
+    """Delivers one delivery again that failed, was blocked or was discarded; possible for 30 days."""
+    DiscardDelivery: _aio.UnaryUnaryMultiCallable[_records_pb2.DiscardDeliveryRequest, _records_pb2.DiscardDeliveryResponse]  # type: ignore[assignment]
+    """Gives one delivery up that was not delivered: it is not tried again, and holds up nobody."""
     ListRefusals: _aio.UnaryUnaryMultiCallable[_records_pb2.ListRefusalsRequest, _records_pb2.ListRefusalsResponse]  # type: ignore[assignment]
     """Lists the security log, newest first."""
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_records_pb2.ListAuditEntriesRequest, _records_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
@@ -513,7 +517,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _records_pb2.ReplayDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.ReplayDeliveryResponse, _abc.Awaitable[_records_pb2.ReplayDeliveryResponse]]:
-        """Delivers one failed delivery again; possible for 30 days."""
+        """Delivers one delivery again that failed, was blocked or was discarded; possible for 30 days."""
+
+    @_abc_1.abstractmethod
+    def DiscardDelivery(
+        self,
+        request: _records_pb2.DiscardDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.DiscardDeliveryResponse, _abc.Awaitable[_records_pb2.DiscardDeliveryResponse]]:
+        """Gives one delivery up that was not delivered: it is not tried again, and holds up nobody."""
 
     @_abc_1.abstractmethod
     def ListRefusals(

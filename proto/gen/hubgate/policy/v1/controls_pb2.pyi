@@ -624,6 +624,7 @@ class Rules(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     PAIR_MESSAGES_PER_MINUTE_FIELD_NUMBER: _builtins.int
     PAIR_BURST_FIELD_NUMBER: _builtins.int
+    QUOTA_SHARES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Rises with every change; ignored on input."""
     content_block_score: _builtins.int
@@ -642,6 +643,10 @@ class Rules(_message.Message):
     def window(self) -> _duration_pb2.Duration:
         """Length of the conversation window; 24 hours by default, never more."""
 
+    @_builtins.property
+    def quota_shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaShare]:
+        """Shares of the account's quotas; who has none may use the whole. Replaces the level below as a whole."""
+
     def __init__(
         self,
         *,
@@ -652,10 +657,11 @@ class Rules(_message.Message):
         window: _duration_pb2.Duration | None = ...,
         pair_messages_per_minute: _builtins.float | None = ...,
         pair_burst: _builtins.int | None = ...,
+        quota_shares: _abc.Iterable[Global___QuotaShare] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_content_advice_score", b"_content_advice_score", "_content_block_score", b"_content_block_score", "_pair_burst", b"_pair_burst", "_pair_messages_per_minute", b"_pair_messages_per_minute", "content_advice_score", b"content_advice_score", "content_block_score", b"content_block_score", "pair_burst", b"pair_burst", "pair_messages_per_minute", b"pair_messages_per_minute", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content_advice_score", b"_content_advice_score", "_content_block_score", b"_content_block_score", "_pair_burst", b"_pair_burst", "_pair_messages_per_minute", b"_pair_messages_per_minute", "content_advice_score", b"content_advice_score", "content_block_score", b"content_block_score", "pair_burst", b"pair_burst", "pair_messages_per_minute", b"pair_messages_per_minute", "shadow_checks", b"shadow_checks", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content_advice_score", b"_content_advice_score", "_content_block_score", b"_content_block_score", "_pair_burst", b"_pair_burst", "_pair_messages_per_minute", b"_pair_messages_per_minute", "content_advice_score", b"content_advice_score", "content_block_score", b"content_block_score", "pair_burst", b"pair_burst", "pair_messages_per_minute", b"pair_messages_per_minute", "quota_shares", b"quota_shares", "shadow_checks", b"shadow_checks", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__content_advice_score: _TypeAlias = _typing.Literal["content_advice_score"]  # noqa: Y015
     _WhichOneofArgType__content_advice_score: _TypeAlias = _typing.Literal["_content_advice_score", b"_content_advice_score"]  # noqa: Y015
@@ -675,6 +681,35 @@ class Rules(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pair_messages_per_minute) -> _WhichOneofReturnType__pair_messages_per_minute | None: ...
 
 Global___Rules: _TypeAlias = Rules  # noqa: Y015
+
+@_typing.final
+class QuotaShare(_message.Message):
+    """How much of an account's quotas one caller may use, at most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """`threecx`, `send_api` or `service` for everything that comes through that door; or one caller: an integration
+    (`int_…`), an API key (`key_…`) or `service:` and the name of a service token. A caller with a share of its own
+    does not count against its door's.
+    """
+    percent: _builtins.int
+    """Percent of the day's and of the month's quota, 0 to 100."""
+    def __init__(
+        self,
+        *,
+        caller: _builtins.str = ...,
+        percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuotaShare: _TypeAlias = QuotaShare  # noqa: Y015
 
 @_typing.final
 class GetRulesRequest(_message.Message):

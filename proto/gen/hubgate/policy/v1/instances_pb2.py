@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hubgate.policy.v1 import events_pb2 as hubgate_dot_policy_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hubgate/policy/v1/instances.proto\x12\x11hubgate.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehubgate/policy/v1/events.proto\"\xb0\x06\n\x08Instance\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07\x62\x61\x63kend\x18\x04 \x01(\tR\x07\x62\x61\x63kend\x12\x19\n\x08\x62\x61se_url\x18\x05 \x01(\tR\x07\x62\x61seUrl\x12#\n\rexternal_name\x18\x06 \x01(\tR\x0c\x65xternalName\x12\x1b\n\tapi_token\x18\x07 \x01(\tR\x08\x61piToken\x12%\n\x0ewebhook_secret\x18\x08 \x01(\tR\rwebhookSecret\x12!\n\x0cverify_token\x18\t \x01(\tR\x0bverifyToken\x12\x36\n\x05state\x18\n \x01(\x0e\x32 .hubgate.policy.v1.InstanceStateR\x05state\x12!\n\x0cstate_reason\x18\x0b \x01(\tR\x0bstateReason\x12\x44\n\x10state_changed_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0estateChangedAt\x12\x14\n\x05phone\x18\r \x01(\tR\x05phone\x12\x33\n\x13messages_per_second\x18\x0e \x01(\x01H\x00R\x11messagesPerSecond\x88\x01\x01\x12\x19\n\x05\x62urst\x18\x0f \x01(\x05H\x01R\x05\x62urst\x88\x01\x01\x12!\n\x0cwebhook_path\x18\x10 \x01(\tR\x0bwebhookPath\x12\x39\n\ncreated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12M\n\x14unacknowledged_since\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x13unacknowledgedSince\x12\x39\n\nheld_until\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\theldUntilB\x16\n\x14_messages_per_secondB\x08\n\x06_burst\"\x92\x01\n\x14ListInstancesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"z\n\x15ListInstancesResponse\x12\x39\n\tinstances\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\tinstances\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"7\n\x14ProbeInstanceRequest\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\"o\n\x15ProbeInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\x12\x1d\n\nerror_text\x18\x02 \x01(\tR\terrorText\"P\n\x15\x43reateInstanceRequest\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\"Q\n\x16\x43reateInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\"\xaa\x01\n\x15UpdateInstanceRequest\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\x12\x16\n\x06\x66ields\x18\x02 \x03(\tR\x06\x66ields\x12@\n\x0esecret_overlap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rsecretOverlap\"Q\n\x16UpdateInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hubgate/policy/v1/instances.proto\x12\x11hubgate.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehubgate/policy/v1/events.proto\"\xcd\x06\n\x08Instance\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07\x62\x61\x63kend\x18\x04 \x01(\tR\x07\x62\x61\x63kend\x12\x19\n\x08\x62\x61se_url\x18\x05 \x01(\tR\x07\x62\x61seUrl\x12#\n\rexternal_name\x18\x06 \x01(\tR\x0c\x65xternalName\x12\x1b\n\tapi_token\x18\x07 \x01(\tR\x08\x61piToken\x12%\n\x0ewebhook_secret\x18\x08 \x01(\tR\rwebhookSecret\x12!\n\x0cverify_token\x18\t \x01(\tR\x0bverifyToken\x12\x36\n\x05state\x18\n \x01(\x0e\x32 .hubgate.policy.v1.InstanceStateR\x05state\x12!\n\x0cstate_reason\x18\x0b \x01(\tR\x0bstateReason\x12\x44\n\x10state_changed_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0estateChangedAt\x12\x14\n\x05phone\x18\r \x01(\tR\x05phone\x12\x33\n\x13messages_per_second\x18\x0e \x01(\x01H\x00R\x11messagesPerSecond\x88\x01\x01\x12\x19\n\x05\x62urst\x18\x0f \x01(\x05H\x01R\x05\x62urst\x88\x01\x01\x12!\n\x0cwebhook_path\x18\x10 \x01(\tR\x0bwebhookPath\x12\x39\n\ncreated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12M\n\x14unacknowledged_since\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x13unacknowledgedSince\x12\x39\n\nheld_until\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\theldUntil\x12\x1b\n\theld_back\x18\x14 \x01(\tR\x08heldBackB\x16\n\x14_messages_per_secondB\x08\n\x06_burst\"\x92\x01\n\x14ListInstancesRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"z\n\x15ListInstancesResponse\x12\x39\n\tinstances\x18\x01 \x03(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\tinstances\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"7\n\x14ProbeInstanceRequest\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\"o\n\x15ProbeInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\x12\x1d\n\nerror_text\x18\x02 \x01(\tR\terrorText\"P\n\x15\x43reateInstanceRequest\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\"Q\n\x16\x43reateInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\"\xaa\x01\n\x15UpdateInstanceRequest\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instance\x12\x16\n\x06\x66ields\x18\x02 \x03(\tR\x06\x66ields\x12@\n\x0esecret_overlap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rsecretOverlap\"Q\n\x16UpdateInstanceResponse\x12\x37\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.hubgate.policy.v1.InstanceR\x08instanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hubgate.policy.v1.instances
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INSTANCE']._serialized_start=154
-  _globals['_INSTANCE']._serialized_end=970
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=973
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=1119
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=1121
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=1243
-  _globals['_PROBEINSTANCEREQUEST']._serialized_start=1245
-  _globals['_PROBEINSTANCEREQUEST']._serialized_end=1300
-  _globals['_PROBEINSTANCERESPONSE']._serialized_start=1302
-  _globals['_PROBEINSTANCERESPONSE']._serialized_end=1413
-  _globals['_CREATEINSTANCEREQUEST']._serialized_start=1415
-  _globals['_CREATEINSTANCEREQUEST']._serialized_end=1495
-  _globals['_CREATEINSTANCERESPONSE']._serialized_start=1497
-  _globals['_CREATEINSTANCERESPONSE']._serialized_end=1578
-  _globals['_UPDATEINSTANCEREQUEST']._serialized_start=1581
-  _globals['_UPDATEINSTANCEREQUEST']._serialized_end=1751
-  _globals['_UPDATEINSTANCERESPONSE']._serialized_start=1753
-  _globals['_UPDATEINSTANCERESPONSE']._serialized_end=1834
+  _globals['_INSTANCE']._serialized_end=999
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=1002
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=1148
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=1150
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=1272
+  _globals['_PROBEINSTANCEREQUEST']._serialized_start=1274
+  _globals['_PROBEINSTANCEREQUEST']._serialized_end=1329
+  _globals['_PROBEINSTANCERESPONSE']._serialized_start=1331
+  _globals['_PROBEINSTANCERESPONSE']._serialized_end=1442
+  _globals['_CREATEINSTANCEREQUEST']._serialized_start=1444
+  _globals['_CREATEINSTANCEREQUEST']._serialized_end=1524
+  _globals['_CREATEINSTANCERESPONSE']._serialized_start=1526
+  _globals['_CREATEINSTANCERESPONSE']._serialized_end=1607
+  _globals['_UPDATEINSTANCEREQUEST']._serialized_start=1610
+  _globals['_UPDATEINSTANCEREQUEST']._serialized_end=1780
+  _globals['_UPDATEINSTANCERESPONSE']._serialized_start=1782
+  _globals['_UPDATEINSTANCERESPONSE']._serialized_end=1863
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,7 @@ class Instance(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_SINCE_FIELD_NUMBER: _builtins.int
     HELD_UNTIL_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """`ins_…`."""
     account_id: _builtins.str
@@ -76,6 +77,10 @@ class Instance(_message.Message):
     """Own burst."""
     webhook_path: _builtins.str
     """Path the back end posts to; ignored on input."""
+    held_back: _builtins.str
+    """Why the policy core that was asked sends nothing new through it for now: its back end does not answer, or too much is
+    under way. Empty if nothing holds it back; ignored on input.
+    """
     @_builtins.property
     def state_changed_at(self) -> _timestamp_pb2.Timestamp:
         """Since when."""
@@ -116,10 +121,11 @@ class Instance(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         unacknowledged_since: _timestamp_pb2.Timestamp | None = ...,
         held_until: _timestamp_pb2.Timestamp | None = ...,
+        held_back: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_burst", b"_burst", "_messages_per_second", b"_messages_per_second", "burst", b"burst", "created_at", b"created_at", "held_until", b"held_until", "messages_per_second", b"messages_per_second", "state_changed_at", b"state_changed_at", "unacknowledged_since", b"unacknowledged_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_burst", b"_burst", "_messages_per_second", b"_messages_per_second", "account_id", b"account_id", "api_token", b"api_token", "backend", b"backend", "base_url", b"base_url", "burst", b"burst", "created_at", b"created_at", "external_name", b"external_name", "held_until", b"held_until", "instance_id", b"instance_id", "messages_per_second", b"messages_per_second", "name", b"name", "phone", b"phone", "state", b"state", "state_changed_at", b"state_changed_at", "state_reason", b"state_reason", "unacknowledged_since", b"unacknowledged_since", "verify_token", b"verify_token", "webhook_path", b"webhook_path", "webhook_secret", b"webhook_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_burst", b"_burst", "_messages_per_second", b"_messages_per_second", "account_id", b"account_id", "api_token", b"api_token", "backend", b"backend", "base_url", b"base_url", "burst", b"burst", "created_at", b"created_at", "external_name", b"external_name", "held_back", b"held_back", "held_until", b"held_until", "instance_id", b"instance_id", "messages_per_second", b"messages_per_second", "name", b"name", "phone", b"phone", "state", b"state", "state_changed_at", b"state_changed_at", "state_reason", b"state_reason", "unacknowledged_since", b"unacknowledged_since", "verify_token", b"verify_token", "webhook_path", b"webhook_path", "webhook_secret", b"webhook_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__burst: _TypeAlias = _typing.Literal["burst"]  # noqa: Y015
     _WhichOneofArgType__burst: _TypeAlias = _typing.Literal["_burst", b"_burst"]  # noqa: Y015

@@ -99,7 +99,7 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_MONTHLY_QUOTA_SPENT: _ReasonCode.ValueType  # 101
     """quota: the month's fair use is spent."""
     REASON_CODE_INSTANCE_NOT_CONNECTED: _ReasonCode.ValueType  # 110
-    """instance: the instance's state is not `open`."""
+    """instance: the instance's state is not `open`, or its back end left the last messages without an answer."""
     REASON_CODE_INSTANCE_UNKNOWN: _ReasonCode.ValueType  # 111
     """instance: no instance serves this request, or the named one is not the account's."""
     REASON_CODE_INSTANCE_NOT_FOR_TEST_KEY: _ReasonCode.ValueType  # 112
@@ -119,7 +119,7 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_IDEMPOTENCY_KEY_REUSED: _ReasonCode.ValueType  # 142
     """admission: the idempotency key belongs to another request."""
     REASON_CODE_OVERLOADED: _ReasonCode.ValueType  # 143
-    """admission: more work is waiting than the policy core accepts."""
+    """admission: more work is waiting than the policy core accepts. instance: more is under way than one is given."""
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
     """Why a check refused. The numbers are grouped by check, in the order of precedence in which a refusal names its reason.
@@ -175,7 +175,7 @@ REASON_CODE_DAILY_QUOTA_SPENT: ReasonCode.ValueType  # 100
 REASON_CODE_MONTHLY_QUOTA_SPENT: ReasonCode.ValueType  # 101
 """quota: the month's fair use is spent."""
 REASON_CODE_INSTANCE_NOT_CONNECTED: ReasonCode.ValueType  # 110
-"""instance: the instance's state is not `open`."""
+"""instance: the instance's state is not `open`, or its back end left the last messages without an answer."""
 REASON_CODE_INSTANCE_UNKNOWN: ReasonCode.ValueType  # 111
 """instance: no instance serves this request, or the named one is not the account's."""
 REASON_CODE_INSTANCE_NOT_FOR_TEST_KEY: ReasonCode.ValueType  # 112
@@ -195,7 +195,7 @@ REASON_CODE_SIGNATURE_REPLAYED: ReasonCode.ValueType  # 141
 REASON_CODE_IDEMPOTENCY_KEY_REUSED: ReasonCode.ValueType  # 142
 """admission: the idempotency key belongs to another request."""
 REASON_CODE_OVERLOADED: ReasonCode.ValueType  # 143
-"""admission: more work is waiting than the policy core accepts."""
+"""admission: more work is waiting than the policy core accepts. instance: more is under way than one is given."""
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
 class _CheckName:

@@ -64,6 +64,8 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     """Given up after the last try."""
     DELIVERY_STATE_BLOCKED: _DeliveryState.ValueType  # 4
     """Not permitted: the address is refused."""
+    DELIVERY_STATE_DISCARDED: _DeliveryState.ValueType  # 5
+    """Given up by a person."""
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
     """State of a delivery."""
@@ -78,6 +80,8 @@ DELIVERY_STATE_FAILED: DeliveryState.ValueType  # 3
 """Given up after the last try."""
 DELIVERY_STATE_BLOCKED: DeliveryState.ValueType  # 4
 """Not permitted: the address is refused."""
+DELIVERY_STATE_DISCARDED: DeliveryState.ValueType  # 5
+"""Given up by a person."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 @_typing.final
@@ -499,6 +503,8 @@ class ListDeliveriesRequest(_message.Message):
     REVEAL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Only this account."""
     integration_id: _builtins.str
@@ -513,6 +519,10 @@ class ListDeliveriesRequest(_message.Message):
     """At most 1,000; 50 if 0."""
     page_token: _builtins.str
     """Continues a list; from the last answer."""
+    delivery_id: _builtins.str
+    """Only this one."""
+    webhook_id: _builtins.str
+    """Only this customer webhook."""
     def __init__(
         self,
         *,
@@ -523,10 +533,12 @@ class ListDeliveriesRequest(_message.Message):
         reveal: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        delivery_id: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "instance_id", b"instance_id", "integration_id", b"integration_id", "page_size", b"page_size", "page_token", b"page_token", "reveal", b"reveal", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "delivery_id", b"delivery_id", "instance_id", b"instance_id", "integration_id", b"integration_id", "page_size", b"page_size", "page_token", b"page_token", "reveal", b"reveal", "state", b"state", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -605,6 +617,56 @@ class ReplayDeliveryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayDeliveryResponse: _TypeAlias = ReplayDeliveryResponse  # noqa: Y015
+
+@_typing.final
+class DiscardDeliveryRequest(_message.Message):
+    """Which delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """Id."""
+    reason: _builtins.str
+    """Why, for the audit log; at most 500 characters."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardDeliveryRequest: _TypeAlias = DiscardDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class DiscardDeliveryResponse(_message.Message):
+    """The delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        delivery: Global___Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardDeliveryResponse: _TypeAlias = DiscardDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class ListRefusalsRequest(_message.Message):
