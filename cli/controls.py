@@ -25,6 +25,7 @@ _RULE_FIELDS = (
     "window",
     "pair_messages_per_minute",
     "pair_burst",
+    "quota_shares",
 )
 
 
@@ -210,6 +211,13 @@ def set_rules(
     window: Annotated[str | None, typer.Option(help="Conversation window, at most 24h.")] = None,
     pair_messages_per_minute: Annotated[float | None, typer.Option(help="Pace of one pair.")] = None,
     pair_burst: Annotated[int | None, typer.Option(help="Burst of one pair.")] = None,
+    quota_share: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quota-share",
+            help="CALLER=PERCENT: threecx, send_api, service, int_…, key_… or service:NAME. Repeatable; replaces all.",
+        ),
+    ] = None,
     clear: Annotated[
         list[str] | None, typer.Option("--clear", help="Rule that goes back to its default. Repeatable.")
     ] = None,
@@ -239,8 +247,20 @@ def set_rules(
         del wire.shadow_checks[:]
         names = reasons_pb2.CheckName
         wire.shadow_checks.extend(read_enum("--shadow", names, "CHECK_NAME_", each) for each in shadow)
+    if quota_share is not None:
+        del wire.quota_shares[:]
+        wire.quota_shares.extend(_read_share(each) for each in quota_share)
     changed = core.call("UpdateRules", pb.UpdateRulesRequest(account_id=account, rules=wire)).rules
     _show(changed, json=json)
+
+
+def _read_share(written: str) -> pb.QuotaShare:
+    caller, separator, percent = written.rpartition("=")
+    if not separator or not (percent.isascii() and percent.isdigit()) or len(percent) > 3:
+        raise CliError(
+            ExitCode.USAGE, f"--quota-share must be CALLER=PERCENT, such as threecx=80; got {written!r}."
+        )
+    return pb.QuotaShare(caller=caller, percent=int(percent))
 
 
 def _set_scope(
@@ -267,6 +287,8 @@ def _rule_words(wire: Any, name: str, *, own: bool) -> str:
             reasons_pb2.CheckName.Name(number).removeprefix("CHECK_NAME_").lower()
             for number in wire.shadow_checks
         )
+    if name == "quota_shares":
+        return ", ".join(f"{share.caller}={share.percent}" for share in wire.quota_shares)
     return "" if own and not wire.HasField(name) else words(getattr(wire, name))
 
 

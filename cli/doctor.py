@@ -92,6 +92,8 @@ def instance_check(instance: Any) -> Check:
             name, False, f"It says {state}, but acknowledged nothing that it accepted since {since}."
         )
     why = f", {instance.state_reason}" if instance.state_reason else ""
+    if instance.held_back:
+        return Check(name, False, f"The {instance.backend} instance is {state}{why}. {instance.held_back}")
     if instance.state == events_pb2.INSTANCE_STATE_OPEN:
         return Check(name, True, f"The {instance.backend} instance is open.")
     return Check(

@@ -7,7 +7,7 @@ import typer
 from cli.client import connect
 from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
-from cli.output import print_json, print_message, print_table, warn
+from cli.output import Cell, print_json, print_message, print_table, warn
 from cli.values import read_span, span_to_wire
 from hubgate.policy.v1 import instances_pb2 as pb
 
@@ -113,7 +113,7 @@ def list_instances(account: AccountOption = "", limit: Limit = 100, json: Json =
     if json:
         print_json(rows)
         return
-    columns = {
+    columns: dict[str, Cell] = {
         "instance": "instance_id",
         "name": "name",
         "account": "account_id",
@@ -121,6 +121,7 @@ def list_instances(account: AccountOption = "", limit: Limit = 100, json: Json =
         "state": "state",
         "reason": "state_reason",
         "since": "state_changed_at",
+        "held back": lambda row: "yes" if row.held_back else "",
     }
     print_table(rows, columns, empty="There is no instance yet: hubgate instance create NAME …")
 

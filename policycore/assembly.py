@@ -16,6 +16,7 @@ from policycore.counters.redis import RedisCounters, open_client
 from policycore.dispatch.addresses import resolve_posting
 from policycore.dispatch.dispatcher import Dispatcher
 from policycore.dispatch.guards import GuardBroadcaster
+from policycore.dispatch.instance_gates import InstanceGates
 from policycore.dispatch.links import SenderLink
 from policycore.dispatch.opt_out_watch import OptOutWatch
 from policycore.dispatch.outbox import OutboxWorker
@@ -101,6 +102,7 @@ class PolicyCore:
         metrics = self.use_cases.metrics
         metrics.configuration_age.set(self.config.age_seconds())
         metrics.senders_available.set(1 if self.ways.senders.available() else 0)
+        metrics.show_held_back(self.ways.gates.held, self.ways.gates.openings)
 
     async def count_unknowns(self) -> None:
         """Forgets unknown messages that are settled, and sets the gauges of the others."""
@@ -153,13 +155,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class _Ways:
-    """The ways out: counters, and the senders with their guards."""
+    """The ways out: counters, the senders with their guards, and the gates of the instances."""
 
     counters: Counters
     redis: RedisCounters | None
     links: list[SenderLink]
     senders: SenderPool
     guards: GuardBroadcaster
+    gates: InstanceGates
     certificates: Certificates | None
 
     async def keep_certificates(self) -> None:
@@ -206,7 +209,9 @@ async def assemble(around: Surroundings) -> PolicyCore:
             config.current,
             clock,
             settings.invariants_every_seconds,
+            ways.gates,
         ),
+        holds=ways.gates,
         wake_outbox=outbox.wake,
         random_bytes=around.random_bytes,
         plain_http=settings.development,
@@ -285,7 +290,14 @@ def _ways(around: Surroundings, config: ConfigCache) -> _Ways:
         around.clock,
         new_id("pcr_", around.random_bytes),
     )
-    return _Ways(counters, redis, links, senders, guards, certificates)
+    bounds = settings.bounds
+    gates = InstanceGates(
+        monotonic,
+        most_under_way=bounds.instance_attempts,
+        failures_to_open=bounds.breaker_failures,
+        seconds=float(bounds.breaker_seconds),
+    )
+    return _Ways(counters, redis, links, senders, guards, gates, certificates)
 
 
 def _use_cases(
@@ -311,12 +323,15 @@ def _use_cases(
         opted_out=lambda person_id: ways.guards.opted_out(person_id, clock() + GUARDED_FOR),
         database_now=config.database_now,
         most_under_way=bounds.messages_under_way,
+        gates=ways.gates,
     )
     after = AfterCommit(dispatcher, ways.guards, changes, outbox.wake, clock)
     recorder = EventRecorder(events, _opt_out_matcher(), after, random_bytes)
     dispatcher.record = recorder.record
     checks = build_checks(load_scorer())
-    decider = BatchDecider(ledger, ways.counters, checks, clock, random_bytes, ways.senders.available)
+    decider = BatchDecider(
+        ledger, ways.counters, checks, clock, random_bytes, ways.senders.available, ways.gates
+    )
     submitter = Submitter(
         decider,
         ledger,

@@ -25,6 +25,7 @@ from policycore.model import (
     PauseFact,
     QuotaFact,
     Rules,
+    ShareFact,
     Source,
     SuppressionFact,
     TemplateFact,
@@ -171,17 +172,29 @@ def facts_to_json(facts: Facts) -> Json:
         stored["similar_recipients"] = facts.similar_recipients
     if facts.cool_down_until:
         stored["cool_down_until"] = iso(facts.cool_down_until)
-    if day := facts.day:
-        stored["day"] = [day.limit, day.used, iso(day.resets_at)]
-    if month := facts.month:
-        stored["month"] = [month.limit, month.used, iso(month.resets_at)]
+    _put_quotas(stored, facts)
     if instance := facts.instance:
-        changed = _time(instance.state_changed_at)
-        stored["instance"] = [instance.instance_id, instance.backend, instance.state, changed]
+        stored["instance"] = _instance_to_json(instance)
     _put_waits(stored, facts)
     if facts.unreadable:
         stored["unreadable"] = sorted(facts.unreadable)
     return stored
+
+
+def _instance_to_json(instance: InstanceFact) -> list[Any]:
+    changed = _time(instance.state_changed_at)
+    stored = [instance.instance_id, instance.backend, instance.state, changed]
+    return [*stored, instance.hold, instance.hold_seconds] if instance.hold else stored
+
+
+def _put_quotas(stored: Json, facts: Facts) -> None:
+    if day := facts.day:
+        stored["day"] = [day.limit, day.used, iso(day.resets_at)]
+    if month := facts.month:
+        stored["month"] = [month.limit, month.used, iso(month.resets_at)]
+    if share := facts.share:
+        quotas = [[each.limit, each.used, iso(each.resets_at)] for each in (share.day, share.month)]
+        stored["share"] = [share.caller, *quotas]
 
 
 def _put_waits(stored: Json, facts: Facts) -> None:
@@ -206,6 +219,7 @@ def facts_from_json(stored: Mapping[str, Any]) -> Facts:
         cool_down_until=_moment(stored.get("cool_down_until")),
         day=_quota_from_json(stored.get("day")),
         month=_quota_from_json(stored.get("month")),
+        share=_share_from_json(stored.get("share")),
         instance=_instance_from_json(stored.get("instance")),
         instance_wait_seconds=stored.get("instance_wait_seconds", 0.0),
         pair_wait_seconds=stored.get("pair_wait_seconds", 0.0),
@@ -220,6 +234,8 @@ def rules_to_json(rules: Rules) -> Json:
     for name in _RULE_DURATIONS:
         stored[name] = stored[name].total_seconds()
     stored["shadow"] = sorted(check.name for check in rules.shadow)
+    if not rules.quota_shares:
+        del stored["quota_shares"]
     return stored
 
 
@@ -229,7 +245,9 @@ _stored_once = lru_cache(maxsize=1_024)(rules_to_json)
 
 def rules_from_json(stored: Mapping[str, Any]) -> Rules:
     """The rules again."""
-    values = {name: stored[name] for name in _RULE_NAMES}
+    # Rules from before there were shares name none.
+    values = {name: stored[name] for name in _RULE_NAMES if name != "quota_shares"}
+    values["quota_shares"] = tuple((caller, percent) for caller, percent in stored.get("quota_shares", ()))
     for name in _RULE_DURATIONS:
         values[name] = timedelta(seconds=values[name])
     values["shadow"] = frozenset(CheckName[name] for name in values["shadow"])
@@ -275,12 +293,23 @@ def _pause_from_json(stored: Sequence[Any]) -> PauseFact:
 def _instance_from_json(stored: Sequence[Any] | None) -> InstanceFact | None:
     if not stored:
         return None
-    instance_id, backend, state, changed = stored
-    return InstanceFact(instance_id, backend, state, _moment(changed))
+    instance_id, backend, state, changed, *hold = stored
+    return InstanceFact(instance_id, backend, state, _moment(changed), *hold)
 
 
 def _quota_from_json(stored: Sequence[Any] | None) -> QuotaFact | None:
     return QuotaFact(stored[0], stored[1], datetime.fromisoformat(stored[2])) if stored else None
+
+
+def _share_from_json(stored: Sequence[Any] | None) -> ShareFact | None:
+    if not stored:
+        return None
+    caller, day, month = stored
+    return ShareFact(
+        caller,
+        QuotaFact(day[0], day[1], datetime.fromisoformat(day[2])),
+        QuotaFact(month[0], month[1], datetime.fromisoformat(month[2])),
+    )
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -1,13 +1,20 @@
-"""Calendar periods of quotas, in an account's time zone. Pure.
+"""Calendar periods of quotas, in an account's time zone, and whose share of them a message uses. Pure.
 
 Days have 23 or 25 hours where clocks change, and months their own lengths: a period is named by its local
 date, never by a count of seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
 from zoneinfo import ZoneInfo
+
+from policycore.model import Intent, Source
+
+LONGEST_KEY = 64
+"""Characters of what a count is kept under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,44 @@ class Periods:
     month: str
     day_resets_at: datetime
     month_resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A caller's share of its account's quotas. `key` is what its messages are counted under, beside the account."""
+
+    caller: str
+    percent: int
+    key: str
+
+    def of(self, limit: int) -> int:
+        """How much of a quota it is, in whole messages."""
+        return limit * self.percent // 100
+
+
+def share_of(intent: Intent, shares: Sequence[tuple[str, int]]) -> Share | None:
+    """The share that a message of this caller uses: its own, or else that of the door it comes through, if the
+    rules name one.
+    """
+    named = dict(shares)
+    for caller in (_caller(intent), intent.source.value):
+        if caller in named:
+            return Share(caller, named[caller], _share_key(intent.account_id, caller))
+    return None
+
+
+def _caller(intent: Intent) -> str:
+    """How rules name the caller itself."""
+    if intent.source is Source.SERVICE:
+        return f"service:{intent.caller}"
+    return (intent.integration_id if intent.source is Source.THREECX else intent.api_key_id) or ""
+
+
+def _share_key(account_id: str, caller: str) -> str:
+    key = f"{account_id}/{caller}"
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{account_id}/{sha256(caller.encode()).hexdigest()[:32]}"
 
 
 def periods(now: datetime, zone: ZoneInfo) -> Periods:

@@ -127,6 +127,8 @@ class NewMessage(Struct, frozen=True):
     reserved_month: str | None
     cool_down_until: datetime | None = None
     confirms_opt_out: bool = False
+    reserved_share: str | None = None
+    """What of the quota it holds is counted under as well, if its caller has a share."""
 
 
 def view_of(
@@ -214,7 +216,11 @@ class Asked(Struct, frozen=True):
     texts: Sequence[tuple[str, bytes]]
     since: datetime
     quotas: Sequence[tuple[str, str]]
-    """One for every message that may come to be counted: the same ones may be named again."""
+    """One for every message that may come to be counted: the same ones may be named again. An account, or a share of
+    one, is what comes first.
+    """
+    messages: int
+    """How many messages may come to be counted."""
     ceilings: Mapping[tuple[str, str], int]
     """Counts of (account id, period) that must not be passed; what is not named here has none."""
 

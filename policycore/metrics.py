@@ -1,5 +1,7 @@
 """What the policy core counts: decisions, outcomes, batches, what waits."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
@@ -49,6 +51,17 @@ class Metrics:
             "Instances that do not acknowledge what they accept, whatever state they report.",
             registry=self.registry,
         )
+        self.held_back = Gauge(
+            "hubgate_instance_held_back",
+            "1 for an instance that this process sends nothing new through: unanswered or busy.",
+            ("instance_id", "why"),
+            registry=self.registry,
+        )
+        self.breaker_openings = Gauge(
+            "hubgate_instance_breaker_openings",
+            "How often this process has begun to hold an instance back because its back end did not answer.",
+            registry=self.registry,
+        )
         self.invariants_checked = Counter(
             "hubgate_invariant_checked_total",
             "What this process held against an invariant.",
@@ -76,3 +89,10 @@ class Metrics:
             "Months whose decisions are in the default partition, as this process last saw.",
             registry=self.registry,
         )
+
+    def show_held_back(self, held: Mapping[str, str], openings: int) -> None:
+        """Shows the instances that are held back, and no others."""
+        self.held_back.clear()
+        for instance_id, why in held.items():
+            self.held_back.labels(instance_id, why).set(1)
+        self.breaker_openings.set(openings)

@@ -143,15 +143,27 @@ class QuotaFact(Struct, frozen=True):
 UNACKNOWLEDGED = "unacknowledged"
 
 
+class ShareFact(Struct, frozen=True):
+    """What one caller may use of the account's quotas, and has used; `caller` as the rules name it."""
+
+    caller: str
+    day: QuotaFact
+    month: QuotaFact
+
+
 class InstanceFact(Struct, frozen=True):
     """The instance that was chosen. `state` is `open`, `connecting` or `close`; or `unacknowledged`, whatever it says,
     while it is held because what it accepts is not acknowledged any more.
+
+    `hold` is why this process sends nothing through it for `hold_seconds`: `unanswered`, `busy`, or empty.
     """
 
     instance_id: str
     backend: str
     state: str
     state_changed_at: datetime | None = None
+    hold: str = ""
+    hold_seconds: float = 0.0
 
 
 class Facts(Struct, frozen=True):
@@ -167,6 +179,7 @@ class Facts(Struct, frozen=True):
     cool_down_until: datetime | None = None
     day: QuotaFact | None = None
     month: QuotaFact | None = None
+    share: ShareFact | None = None
     instance: InstanceFact | None = None
     instance_wait_seconds: float = 0.0
     pair_wait_seconds: float = 0.0
@@ -189,6 +202,8 @@ class Rules(Struct, frozen=True, cache_hash=True):
     pair_messages_per_minute: float = 10.0
     pair_burst: int = 45
     shadow: frozenset[CheckName] = frozenset()
+    quota_shares: tuple[tuple[str, int], ...] = ()
+    """Callers and how much of the quotas each may use, in percent."""
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from math import ceil
 from typing import Protocol
 
 from msgspec import Struct
@@ -126,6 +127,36 @@ class AttemptOutcome(Struct, frozen=True):
     retry_after_seconds: float | None = None
     receipts: tuple[LateReceipt, ...] = ()
     handed_over: bool = True
+
+
+class InstanceHold(Struct, frozen=True):
+    """Why nothing new is sent through an instance for now, and for how many seconds: its back end does not answer
+    (`unanswered`), or as much is under way as it is given at once (`busy`).
+    """
+
+    why: str
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.why == "busy":
+            return "It is held back: as many messages are under way as it is given at once."
+        return (
+            f"It is held back for {ceil(self.seconds)} s more: its back end did not answer the last messages."
+        )
+
+
+class InstanceHolds(Protocol):
+    """Instances that are held back."""
+
+    held: dict[str, str]
+    """Empty as long as all is well: then nobody needs to ask."""
+
+    def hold(self, instance_id: str, *, only_looking: bool = False) -> InstanceHold | None:
+        """Why nothing new may be sent through an instance, if so. Once an instance's time is over, one of those who
+        ask is let through every few seconds, to find out whether it answers; `only_looking` never is the one.
+        """
 
 
 class Senders(Protocol):

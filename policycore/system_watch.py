@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from policycore.dispatch.links import SenderLink
 from policycore.errors import PolicyCoreError
 from policycore.model import Rules
-from policycore.ports import Counters
+from policycore.ports import Counters, InstanceHolds
 from policycore.registry.snapshot import InstanceConfig, Snapshot
 from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
@@ -32,12 +32,14 @@ class CoreWatch:
         snapshot: Callable[[], Snapshot],
         clock: Callable[[], datetime],
         invariants_every_seconds: int = 0,
+        holds: InstanceHolds | None = None,
     ) -> None:
         self._database = database
         self._counters = counters
         self._links = links
         self._snapshot = snapshot
         self._clock = clock
+        self._holds = holds
         self._invariants_every = timedelta(seconds=invariants_every_seconds)
 
     async def look(self) -> SystemState:
@@ -103,16 +105,17 @@ class CoreWatch:
         return ComponentState("counters", healthy, words)
 
     def _instance_states(self) -> list[ComponentState]:
-        instances = self._snapshot().instances.values()
-        return [_instance_state(each) for each in instances]
+        return [self._instance_state(each) for each in self._snapshot().instances.values()]
 
-
-def _instance_state(instance: InstanceConfig) -> ComponentState:
-    name, words = f"instance {instance.name}", f"Its state is {instance.state}."
-    if instance.unacknowledged_since is None:
-        return ComponentState(name, instance.state == "open", words)
-    words += f" Nothing it accepted since {_minute(instance.unacknowledged_since)} was acknowledged."
-    return ComponentState(name, False, words)
+    def _instance_state(self, instance: InstanceConfig) -> ComponentState:
+        words, well = f"Its state is {instance.state}.", instance.state == "open"
+        hold = self._holds.hold(instance.instance_id, only_looking=True) if self._holds is not None else None
+        if instance.unacknowledged_since is not None:
+            words += f" Nothing it accepted since {_minute(instance.unacknowledged_since)} was acknowledged."
+        if hold is not None:
+            words += f" {hold.sentence}"
+        well = well and hold is None and instance.unacknowledged_since is None
+        return ComponentState(f"instance {instance.name}", well, words)
 
 
 def _broken(notices: Notices) -> str:

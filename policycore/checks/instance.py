@@ -1,8 +1,9 @@
-"""The instance check: an instance serves the request, may be reached by this caller, and is connected."""
+"""The instance check: an instance serves the request, may be reached by this caller, is connected and answers."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 
-from policycore.model import UNACKNOWLEDGED, Facts, Finding, Intent, Rules, allow
+from policycore.model import UNACKNOWLEDGED, Facts, Finding, InstanceFact, Intent, Rules, allow
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 SANDBOX = "sandbox"
@@ -13,17 +14,18 @@ _ALLOWED = allow(CheckName.INSTANCE)
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     """Deny without an instance and for a test key outside the sandbox; defer while the instance is not
-    `open`, or does not acknowledge what it accepts.
+    `open`, does not acknowledge what it accepts, or is held back.
     """
     instance = facts.instance
     if instance is None:
         wanted = " with the given id or name" if intent.instance_ref.strip() else ""
         explanation = f"No instance{wanted} serves this request."
         return Finding(CheckName.INSTANCE, Verdict.DENY, ReasonCode.INSTANCE_UNKNOWN, explanation)
-    if instance.state == "open" and not (intent.test_key and instance.backend != SANDBOX):
-        return _ALLOWED
+    wrong_key = intent.test_key and instance.backend != SANDBOX
+    if instance.state == "open" and not wrong_key:
+        return _held_back(instance, now) if instance.hold else _ALLOWED
     noted = {"instance_id": instance.instance_id, "backend": instance.backend, "state": instance.state}
-    if intent.test_key and instance.backend != SANDBOX:
+    if wrong_key:
         explanation = (
             f"A test key reaches sandbox instances only; this one is of the type {instance.backend}."
         )
@@ -41,3 +43,22 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
         )
     reason = ReasonCode.INSTANCE_NOT_CONNECTED
     return Finding(CheckName.INSTANCE, Verdict.DEFER, reason, explanation, facts=noted)
+
+
+def _held_back(instance: InstanceFact, now: datetime) -> Finding:
+    """Defers for as long as the instance is held back."""
+    seconds = instance.hold_seconds
+    if instance.hold == "unanswered":
+        reason = ReasonCode.INSTANCE_NOT_CONNECTED
+        what = f"The back end of the instance {instance.instance_id} did not answer the last messages"
+    else:
+        reason = ReasonCode.OVERLOADED
+        what = f"The instance {instance.instance_id} has as many messages under way as it is given at once"
+    return Finding(
+        CheckName.INSTANCE,
+        Verdict.DEFER,
+        reason,
+        f"{what}; it is tried again in {ceil(seconds)} s.",
+        passes_at=now + timedelta(seconds=seconds),
+        facts={"instance_id": instance.instance_id, "backend": instance.backend, "hold": instance.hold},
+    )

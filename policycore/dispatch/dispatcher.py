@@ -10,6 +10,7 @@ import structlog
 
 from policycore import steps
 from policycore.dispatch.consequences import add_consequences, turns_to_skip
+from policycore.dispatch.instance_gates import Entry, InstanceGates
 from policycore.errors import PolicyCoreError
 from policycore.event_ledger import EventLedger, EventWrites, Settlement, StrandedMessage
 from policycore.ids import RandomBytes
@@ -24,7 +25,7 @@ from policycore.ports import (
     Outcome,
     Senders,
 )
-from policycore.registry.snapshot import Snapshot
+from policycore.registry.snapshot import InstanceConfig, Snapshot
 from policycore.usecases.bodies import STATUS_UPDATED, status_body
 from policycore.usecases.deliveries import deliveries_for, webhook_wants
 from policycore.usecases.group_commit import GroupCommit
@@ -64,6 +65,17 @@ OPTED_OUT_MEANWHILE = AttemptOutcome(
 )
 
 
+HELD_BACK = AttemptOutcome(
+    Outcome.NOT_ATTEMPTED,
+    "instance_held_back",
+    "The instance's back end does not answer; the message waits.",
+    handed_over=False,
+)
+
+LOOKS_AGAIN_SECONDS = 1.0
+"""How often a message whose instance is held back looks whether it still is."""
+
+
 class HandOut(Enum):
     """Whose a waiting message is when its turn has come. Guards know opt-outs by the process that took them; a
     message that waited may be another's, so the ledger is asked once more.
@@ -93,6 +105,7 @@ class Dispatcher:
         opted_out: Callable[[str], None],
         database_now: Callable[[], datetime] | None = None,
         most_under_way: int = MOST_UNDER_WAY,
+        gates: InstanceGates | None = None,
     ) -> None:
         self._ledger = ledger
         self._senders = senders
@@ -105,6 +118,7 @@ class Dispatcher:
         self._opted_out = opted_out
         self._database_now = database_now or clock
         self.most_under_way = most_under_way
+        self.gates = gates or InstanceGates(lambda: clock().timestamp())
         self._open: dict[str, asyncio.Future[MessageView]] = {}
         self._open_of: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,6 +182,7 @@ class Dispatcher:
         while True:
             if waiting:
                 await asyncio.sleep(max(0.0, (turn - self._clock()).total_seconds()))
+                await self._until_let_through(message)
                 handed_out = await self._handing_out.do(message.message_id)
                 if handed_out is HandOut.NOT_OURS:
                     return None
@@ -186,6 +201,25 @@ class Dispatcher:
             return AttemptOutcome(Outcome.REJECTED, "instance_removed", "The instance was removed.")
         if self._clock() >= message.not_after:
             return AttemptOutcome(Outcome.NOT_ATTEMPTED, "too_late", "It was too late to send this message.")
+        entry = self.gates.enter(message.instance_id)
+        if entry is Entry.HELD_BACK:
+            return HELD_BACK
+        outcome = None
+        try:
+            outcome = await self._deliver(message, instance)
+            return outcome
+        finally:
+            self.gates.leave(message.instance_id, entry, outcome)
+
+    async def _until_let_through(self, message: NewMessage) -> None:
+        """Waits while the message's instance is held back, as long as the message is fresh."""
+        while self.gates.held and self._clock() < message.not_after:
+            hold = self.gates.hold(message.instance_id)
+            if hold is None:
+                return
+            await asyncio.sleep(min(hold.seconds, LOOKS_AGAIN_SECONDS))
+
+    async def _deliver(self, message: NewMessage, instance: InstanceConfig) -> AttemptOutcome:
         outcome = await self._senders.deliver(_outbound(message), instance)
         if outcome.code.startswith("guarded_"):
             # What the ledger allowed just now a sender may still guard against: it hears of a lifted pause or opt-out

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policycore.ids import RandomBytes
-from policycore.ports import SenderGuards, SenderProbe
+from policycore.ports import InstanceHolds, SenderGuards, SenderProbe
 from policycore.registry.access import ApiKeys, ServiceTokens
 from policycore.registry.accounts import Accounts
 from policycore.registry.instances import Instances
@@ -42,6 +42,7 @@ class Registry:
     log: PolicyLog
     unknowns: UnknownDesk
     system: SystemWatch
+    holds: InstanceHolds
 
 
 def build_registry(
@@ -54,6 +55,7 @@ def build_registry(
     probe: SenderProbe,
     guards: SenderGuards,
     system: SystemWatch,
+    holds: InstanceHolds,
     wake_outbox: Callable[[], None],
     random_bytes: RandomBytes,
     plain_http: bool,
@@ -78,4 +80,5 @@ def build_registry(
         log=PolicyLog(log_reader, replays, wake_outbox),
         unknowns=unknowns,
         system=system,
+        holds=holds,
     )

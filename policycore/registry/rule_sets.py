@@ -1,21 +1,26 @@
 """Owns what an administrator may tune: how rules are written, checked, and laid over the platform's. Pure."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from msgspec.structs import replace
 
 from policycore.errors import Malformed
-from policycore.model import Rules
+from policycore.model import Rules, Source
 from policycore.reasons import SHADOWABLE, CheckName
 
 _LONGEST_WINDOW_SECONDS = 24 * 3600.0
+_DOORS = tuple(source.value for source in Source)
+_ONE_CALLER = ("int_", "key_", "service:")
+_LONGEST_CALLER = 208
+_MOST_SHARES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Rules of an account or of the platform. None, or no shadow checks, leaves the level below as it is."""
+    """Rules of an account or of the platform. None, no shadow checks, or no shares leave the level below as it is."""
 
     content_block_score: int | None = None
     content_advice_score: int | None = None
@@ -23,6 +28,7 @@ class RuleSet:
     window_seconds: float | None = None
     pair_messages_per_minute: float | None = None
     pair_burst: int | None = None
+    quota_shares: tuple[tuple[str, int], ...] = ()
 
 
 def write_rule_set(rules: RuleSet) -> str:
@@ -35,6 +41,7 @@ def read_rule_set(text: str) -> RuleSet:
     stored = json.loads(text)
     known = {name: stored[name] for name in RuleSet.__slots__ if name in stored}
     known["shadow_checks"] = tuple(known.get("shadow_checks", ()))
+    known["quota_shares"] = tuple((caller, percent) for caller, percent in known.get("quota_shares", ()))
     return RuleSet(**known)
 
 
@@ -52,12 +59,32 @@ def check_rule_set(rules: RuleSet) -> None:
         raise Malformed("rules.pair_messages_per_minute", f"must lie between 0 and 6000, and is {rate:g}.")
     if rules.pair_burst is not None and not 1 <= rules.pair_burst <= 10_000:
         raise Malformed("rules.pair_burst", f"must lie between 1 and 10000, and is {rules.pair_burst}.")
+    _check_shares(rules.quota_shares)
     allowed = sorted(check.name for check in SHADOWABLE)
     for name in rules.shadow_checks:
         if name not in allowed:
             raise Malformed(
                 "rules.shadow_checks", f"{name} cannot be in shadow; only {', '.join(allowed)} can."
             )
+
+
+def _check_shares(shares: Sequence[tuple[str, int]]) -> None:
+    if len(shares) > _MOST_SHARES:
+        raise Malformed(
+            "rules.quota_shares", f"may name at most {_MOST_SHARES} callers, and names {len(shares)}."
+        )
+    if len(dict(shares)) != len(shares):
+        raise Malformed("rules.quota_shares", "must name each caller once.")
+    for caller, percent in shares:
+        named = caller.startswith(_ONE_CALLER) and not caller.endswith((":", "_"))
+        if (caller not in _DOORS and not named) or len(caller) > _LONGEST_CALLER:
+            doors = ", ".join(_DOORS)
+            raise Malformed(
+                "rules.quota_shares",
+                f"must name {doors}, int_…, key_… or service:NAME, and names {caller[:64]!r}.",
+            )
+        if not 0 <= percent <= 100:
+            raise Malformed("rules.quota_shares", f"must lie between 0 and 100 percent, and has {percent}.")
 
 
 def check_effective(rules: Rules) -> None:
@@ -90,4 +117,6 @@ def _lay_over(rules: Rules, level: RuleSet) -> Rules:
         rules = replace(rules, pair_messages_per_minute=level.pair_messages_per_minute)
     if level.pair_burst is not None:
         rules = replace(rules, pair_burst=level.pair_burst)
+    if level.quota_shares:
+        rules = replace(rules, quota_shares=level.quota_shares)
     return rules

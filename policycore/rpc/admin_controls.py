@@ -1,5 +1,6 @@
 """Owns the controls of the AdminService: suppressions, pauses and rules; wire <-> registry."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hubgate.policy.v1 import controls_pb2 as pb
@@ -175,6 +176,7 @@ def _read_rules(wire: pb.Rules) -> RuleSet:
             wire.pair_messages_per_minute if wire.HasField("pair_messages_per_minute") else None
         ),
         pair_burst=wire.pair_burst if wire.HasField("pair_burst") else None,
+        quota_shares=tuple((share.caller.strip(), share.percent) for share in wire.quota_shares),
     )
 
 
@@ -197,6 +199,7 @@ def _rules_to_wire(rules: RuleSet, version: int) -> pb.Rules:
         wire.pair_messages_per_minute = rules.pair_messages_per_minute
     if rules.pair_burst is not None:
         wire.pair_burst = rules.pair_burst
+    wire.quota_shares.extend(_shares_to_wire(rules.quota_shares))
     return wire
 
 
@@ -209,7 +212,12 @@ def _effective_to_wire(rules: Rules) -> pb.Rules:
         window=to_duration(rules.window.total_seconds()),
         pair_messages_per_minute=rules.pair_messages_per_minute,
         pair_burst=rules.pair_burst,
+        quota_shares=_shares_to_wire(rules.quota_shares),
     )
+
+
+def _shares_to_wire(shares: Sequence[tuple[str, int]]) -> list[pb.QuotaShare]:
+    return [pb.QuotaShare(caller=caller, percent=percent) for caller, percent in shares]
 
 
 def _shadow_to_wire(names: tuple[str, ...]) -> list[reasons_pb2.CheckName.ValueType]:

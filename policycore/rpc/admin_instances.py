@@ -4,6 +4,7 @@ from typing import Any
 
 from hubgate.policy.v1 import events_pb2
 from hubgate.policy.v1 import instances_pb2 as pb
+from policycore.ports import InstanceHold
 from policycore.registry.registry import Registry
 from policycore.registry.rows import InstanceRow
 from policycore.rpc.admin_calls import (
@@ -44,7 +45,7 @@ class InstanceMethods:
         row = await self._registry.instances.create(
             current_identity(), request.instance.account_id, read_all(request.instance, _FIELDS)
         )
-        return pb.CreateInstanceResponse(instance=instance_to_wire(row))
+        return pb.CreateInstanceResponse(instance=self._shown(row))
 
     @answered
     async def UpdateInstance(
@@ -55,24 +56,27 @@ class InstanceMethods:
         row = await self._registry.instances.update(
             current_identity(), request.instance.instance_id, values, overlap
         )
-        return pb.UpdateInstanceResponse(instance=instance_to_wire(row))
+        return pb.UpdateInstanceResponse(instance=self._shown(row))
 
     @answered
     async def ListInstances(self, request: pb.ListInstancesRequest, context: Any) -> pb.ListInstancesResponse:
         page = await self._registry.instances.page(
             current_identity(), request.account_id, request.instance_id, read_page(request)
         )
-        instances = [instance_to_wire(row) for row in page.rows]
+        instances = [self._shown(row) for row in page.rows]
         return pb.ListInstancesResponse(instances=instances, next_page_token=page.next_token)
 
     @answered
     async def ProbeInstance(self, request: pb.ProbeInstanceRequest, context: Any) -> pb.ProbeInstanceResponse:
         row, problem = await self._registry.instances.probe(current_identity(), request.instance_id)
-        return pb.ProbeInstanceResponse(instance=instance_to_wire(row), error_text=problem)
+        return pb.ProbeInstanceResponse(instance=self._shown(row), error_text=problem)
+
+    def _shown(self, row: InstanceRow) -> pb.Instance:
+        return instance_to_wire(row, self._registry.holds.hold(row.id, only_looking=True))
 
 
-def instance_to_wire(row: InstanceRow) -> pb.Instance:
-    """An instance, without its secrets."""
+def instance_to_wire(row: InstanceRow, hold: InstanceHold | None) -> pb.Instance:
+    """An instance, without its secrets, and with what holds it back now."""
     wire = pb.Instance(
         instance_id=row.id,
         account_id=row.account_id,
@@ -93,4 +97,6 @@ def instance_to_wire(row: InstanceRow) -> pb.Instance:
     set_moment(wire.created_at, row.created_at)
     set_moment(wire.unacknowledged_since, row.unacknowledged_since)
     set_moment(wire.held_until, row.held_until)
+    if hold is not None:
+        wire.held_back = hold.sentence
     return wire

@@ -125,7 +125,10 @@ class RecordMethods:
             ],
             version=state.version,
             schema_revision=state.schema_revision,
-            instances=[instance_to_wire(row) for row in instances.rows],
+            instances=[
+                instance_to_wire(row, self._registry.holds.hold(row.id, only_looking=True))
+                for row in instances.rows
+            ],
         )
         set_moment(wire.database_time, state.database_time)
         return wire

@@ -114,7 +114,7 @@ class SqlDecisionTransaction:
     async def read_facts(self, asked: Asked) -> BatchFacts:
         if not self._postgres:
             return await facts.read_facts(self.connection, asked, self.now)
-        count = len(asked.quotas) // 2 if self._writing else 0
+        count = asked.messages if self._writing else 0
         found, self._numbers = await batch_reads.read_facts(self.connection, asked, self.now, numbers=count)
         if self._writing:
             near = _near_ceilings(asked, found.quota)

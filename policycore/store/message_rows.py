@@ -108,7 +108,12 @@ _SAME_IN_MESSAGES = (
 
 def message_rows(new: Sequence[NewMessage]) -> Rows:
     """New outbound messages as rows."""
-    return Rows(messages, [new_message_row(message) for message in new], same=_SAME_IN_MESSAGES)
+    rows = [new_message_row(message) for message in new]
+    if any(message.reserved_share for message in new):
+        # Few accounts share out their quotas; the others' statements do without the column.
+        for row, message in zip(rows, new, strict=True):
+            row["reserved_share"] = message.reserved_share
+    return Rows(messages, rows, same=_SAME_IN_MESSAGES)
 
 
 async def insert_messages(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:

@@ -23,6 +23,7 @@ def reserved_quota(messages: Iterable[Row[Any]], each: int) -> Rows:
     quota: dict[tuple[str, str], int] = {}
     for row in messages:
         for period in (row.reserved_day, row.reserved_month):
-            if period:
-                quota[row.account_id, period] = quota.get((row.account_id, period), 0) + each
+            for counted_under in (row.account_id, row.reserved_share):
+                if period and counted_under:
+                    quota[counted_under, period] = quota.get((counted_under, period), 0) + each
     return quota_rows(quota)

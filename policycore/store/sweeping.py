@@ -55,6 +55,7 @@ async def find_stranded(
                 reserved_day=row.reserved_day,
                 reserved_month=row.reserved_month,
                 confirms_opt_out=row.confirms_opt_out,
+                reserved_share=row.reserved_share,
             ),
             handed_out=row.state == int(MessageState.HANDED_OUT),
         )

@@ -27,6 +27,7 @@ from policycore.store.invariant_tables import invariant_violations as invariant_
 from policycore.store.log_tables import audit_entries as audit_entries
 from policycore.store.log_tables import refusals as refusals
 from policycore.store.log_tables import retention_progress as retention_progress
+from policycore.store.outbox_table import outbox as outbox
 from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.signing_tables import next_signing_secrets as next_signing_secrets
@@ -291,7 +292,9 @@ quota_usage = Table(
     Column("period", String(16), primary_key=True),
     Column("used", BigInteger, nullable=False),
 )
-"""`period` is `2026-03-14` or `2026-03`, in the account's time zone."""
+"""`period` is `2026-03-14` or `2026-03`, in the account's time zone. `account_id` may name a caller's share of an
+account as well: `acc_…/threecx`.
+"""
 
 cool_downs = Table(
     "cool_downs",
@@ -392,6 +395,7 @@ messages = Table(
     Column("error_text", Text, nullable=False, server_default=""),
     Column("reserved_day", String(16)),
     Column("reserved_month", String(16)),
+    Column("reserved_share", String(64)),
     Column("cool_down_reserved", Boolean, nullable=False, server_default=false()),
     Column("confirms_opt_out", Boolean, nullable=False, server_default=false()),
     Column("media_json", Text),
@@ -437,37 +441,6 @@ unmatched_receipts = Table(
     Column("received_at", Instant, nullable=False, index=True),
 )
 """Receipts that came before the answer that tells which message they are about; kept for a day."""
-
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("number", RowNumber, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
-    Column("account_id", String(64), nullable=False),
-    Column("integration_id", String(64)),
-    Column("webhook_id", String(64)),
-    Column("instance_id", String(64)),
-    Column("person_id", String(64)),
-    Column("event_name", String(64), nullable=False),
-    Column("body", Text, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("next_attempt_at", Instant, nullable=False),
-    Column("leased_until", Instant),
-    Column("last_http_status", Integer, nullable=False, server_default=text("0")),
-    Column("last_error", Text, nullable=False, server_default=""),
-    Column("created_at", Instant, nullable=False),
-    Column("settled_at", Instant),
-    Index("ix_outbox_account", "account_id", "number"),
-    Index("ix_outbox_instance", "instance_id", "number"),
-    Index("ix_outbox_integration", "integration_id", "number"),
-    Index(
-        "ix_outbox_due",
-        "next_attempt_at",
-        sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
-    ),
-)
 
 message_events = Table(
     "message_events",

@@ -30,7 +30,7 @@ from policycore.ledger import (
 )
 from policycore.model import TEMPLATED, Action, Decision, EventType, Facts, Finding
 from policycore.phone import mask_phone
-from policycore.ports import Counters, Turn, TurnRequest
+from policycore.ports import Counters, InstanceHolds, Turn, TurnRequest
 from policycore.reasons import CheckName, ReasonCode, Verdict
 from policycore.registry.snapshot import InstanceConfig
 from policycore.usecases.command import Decided, SubmitCommand
@@ -51,6 +51,7 @@ _FREES_SIGNATURE = frozenset(
         ReasonCode.INSTANCE_UNKNOWN,
         ReasonCode.FACTS_UNREADABLE,
         ReasonCode.CLOCK_UNTRUSTED,
+        ReasonCode.OVERLOADED,
     }
 )
 
@@ -97,6 +98,7 @@ class BatchDecider:
         clock: Callable[[], datetime],
         random_bytes: RandomBytes,
         senders_available: Callable[[], bool],
+        holds: InstanceHolds | None = None,
     ) -> None:
         self._ledger = ledger
         self._counters = counters
@@ -104,6 +106,7 @@ class BatchDecider:
         self._clock = clock
         self._random = random_bytes
         self._senders_available = senders_available
+        self._holds = holds
 
     async def __call__(
         self, commands: Sequence[SubmitCommand], admitting: Awaitable[Sequence[float]] | None = None
@@ -189,7 +192,7 @@ class BatchDecider:
     ) -> None:
         item, now = draft.item, transaction.now
         draft.facts, draft.instance = facts_of(
-            item, found, transaction.snapshot, now, clock_offset_seconds=offset
+            item, found, transaction.snapshot, now, clock_offset_seconds=offset, holds=self._holds
         )
         if not self._senders_available():
             # Nobody could carry the message: that is a "not now", and nothing may be promised.
@@ -276,8 +279,7 @@ class BatchDecider:
         if draft.sends:
             message = _message_row(draft, now)
             writes.messages.append(message)
-            for period in (message.reserved_day, message.reserved_month):
-                key = (message.account_id, period or "")
+            for key in draft.item.counted:
                 writes.quota[key] = writes.quota.get(key, 0) + 1
             _bind_conversation(draft, found, writes)
         if command.key and draft.decision.action is not Action.BLOCK:
@@ -336,8 +338,8 @@ def _same_key(command: SubmitCommand, earlier: Sequence[Draft]) -> Draft | None:
 def _apply(draft: Draft, found: Gathered, now: datetime, sign: int) -> None:
     """Counts, or uncounts, an allowed message in the facts that later requests of the batch see."""
     item, account_id = draft.item, draft.item.account.account_id
-    for period in (item.periods.day, item.periods.month):
-        found.quota[account_id, period] = found.quota.get((account_id, period), 0) + sign
+    for count in item.counted:
+        found.quota[count] = found.quota.get(count, 0) + sign
     if item.text_digest:
         spread_key = (account_id, item.text_digest)
         found.spread[spread_key] = found.spread.get(spread_key, 0) + sign
@@ -407,6 +409,7 @@ def _message_row(draft: Draft, now: datetime) -> NewMessage:
         reserved_day=item.periods.day,
         reserved_month=item.periods.month,
         cool_down_until=cool_down,
+        reserved_share=item.share.key if item.share is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from msgspec import Struct
 from msgspec.structs import replace
 
-from policycore.fair_use import Periods, periods
+from policycore.fair_use import Periods, Share, periods, share_of
 from policycore.ledger import (
     Asked,
     DecisionTransaction,
@@ -25,10 +25,12 @@ from policycore.model import (
     InstanceFact,
     Intent,
     QuotaFact,
+    ShareFact,
     TemplateFact,
     ToggleFacts,
 )
 from policycore.phone import normalize_phone
+from policycore.ports import InstanceHolds
 from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
 from policycore.templates import render
@@ -50,6 +52,9 @@ class Prepared(Struct, frozen=True):
     phone: str | None
     periods: Periods
     text_digest: bytes | None
+    counted: tuple[tuple[str, str], ...]
+    """(account or share, period) of every count that an allowed message adds to."""
+    share: Share | None = None
 
 
 @dataclass(slots=True)
@@ -93,9 +98,15 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
     # A template is the same text to many by design; the agents' own words are what is compared.
     if intent.event_type in TEMPLATED:
         digest = None
-    return Prepared(
-        command, intent, account, integration, template, phone, periods(now, account.zone), digest
+    named = periods(now, account.zone)
+    counted: tuple[tuple[str, str], ...] = (
+        (account.account_id, named.day),
+        (account.account_id, named.month),
     )
+    share = share_of(intent, account.rules.quota_shares) if account.rules.quota_shares else None
+    if share is not None:
+        counted = (*counted, (share.key, named.day), (share.key, named.month))
+    return Prepared(command, intent, account, integration, template, phone, named, digest, counted, share)
 
 
 def _phone(intent: Intent, snapshot: Snapshot) -> str | None:
@@ -128,11 +139,8 @@ async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared], kn
             cool_downs=[key for item in batch if (key := cool_down_key(item, found)) is not None],
             texts=[(item.account.account_id, item.text_digest) for item in batch if item.text_digest],
             since=transaction.now - SPREAD_WINDOW,
-            quotas=[
-                (item.account.account_id, period)
-                for item in batch
-                for period in (item.periods.day, item.periods.month)
-            ],
+            quotas=[count for item in batch for count in item.counted],
+            messages=len(batch),
             ceilings=_ceilings(batch),
         )
     )
@@ -149,6 +157,9 @@ def _ceilings(batch: Sequence[Prepared]) -> dict[tuple[str, str], int]:
         if CheckName.QUOTA not in account.rules.shadow:
             found[account.account_id, item.periods.day] = account.daily_limit
             found[account.account_id, item.periods.month] = account.monthly_limit
+            if item.share is not None:
+                found[item.share.key, item.periods.day] = item.share.of(account.daily_limit)
+                found[item.share.key, item.periods.month] = item.share.of(account.monthly_limit)
     return found
 
 
@@ -217,6 +228,7 @@ def facts_of(
     now: datetime,
     *,
     clock_offset_seconds: float,
+    holds: InstanceHolds | None = None,
 ) -> tuple[Facts, InstanceConfig | None]:
     """The facts of one request as they stand after those before it in the batch."""
     account = item.account
@@ -246,7 +258,8 @@ def facts_of(
             found.quota.get((account.account_id, item.periods.month), 0),
             item.periods.month_resets_at,
         ),
-        instance=instance_fact(instance, now) if instance else None,
+        share=_share_fact(item, found) if item.share is not None else None,
+        instance=_instance_fact(instance, now, holds) if instance else None,
         clock_offset_seconds=clock_offset_seconds,
     )
     return facts, instance
@@ -258,6 +271,25 @@ def instance_fact(instance: InstanceConfig, now: datetime) -> InstanceFact:
     if instance.held_until is not None and state == "open" and now < instance.held_until:
         state, changed_at = UNACKNOWLEDGED, instance.unacknowledged_since or changed_at
     return InstanceFact(instance.instance_id, instance.backend, state, changed_at)
+
+
+def _share_fact(item: Prepared, found: Gathered) -> ShareFact | None:
+    share, account, named = item.share, item.account, item.periods
+    if share is None:
+        return None
+    day, month = found.quota.get((share.key, named.day), 0), found.quota.get((share.key, named.month), 0)
+    return ShareFact(
+        share.caller,
+        QuotaFact(share.of(account.daily_limit), day, named.day_resets_at),
+        QuotaFact(share.of(account.monthly_limit), month, named.month_resets_at),
+    )
+
+
+def _instance_fact(instance: InstanceConfig, now: datetime, holds: InstanceHolds | None) -> InstanceFact:
+    fact = instance_fact(instance, now)
+    if holds is not None and holds.held and (hold := holds.hold(instance.instance_id)) is not None:
+        return replace(fact, hold=hold.why, hold_seconds=hold.seconds)
+    return fact
 
 
 def _toggles(item: Prepared) -> ToggleFacts:

@@ -15,6 +15,7 @@ from hubgate.policy.v1 import (
     admin_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
+from policycore.dispatch.instance_gates import InstanceGates
 from policycore.registry.registry import build_registry
 from policycore.registry.sealing import Sealing
 from policycore.registry.snapshot import InstanceConfig, ServiceTokenConfig, Snapshot
@@ -106,6 +107,7 @@ class AdminCore:
     interceptor: IdentityInterceptor
     woken: list[str]
     tokens: dict[bytes, ServiceTokenConfig]
+    gates: InstanceGates
 
     def caller(self, token: str | None) -> Caller:
         """Someone who shows this token."""
@@ -133,6 +135,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
     woken: list[str] = []
     tokens: dict[bytes, ServiceTokenConfig] = {}
     guards, probe, sealing = RecordingGuards(), ScriptedProbe(), Sealing(MASTER_KEY, os.urandom)
+    gates = InstanceGates(lambda: 0.0, failures_to_open=1)
     registry = build_registry(
         store=SqlRegistryStore(database, lambda: woken.append("configuration")),
         log_reader=SqlLogReader(database),
@@ -144,6 +147,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         probe=probe,
         guards=guards,
         system=FixedWatch(),
+        holds=gates,
         wake_outbox=lambda: woken.append("outbox"),
         random_bytes=os.urandom,
         plain_http=False,
@@ -162,7 +166,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
         yield AdminCore(
-            database, f"127.0.0.1:{port}", channel, guards, probe, sealing, interceptor, woken, tokens
+            database, f"127.0.0.1:{port}", channel, guards, probe, sealing, interceptor, woken, tokens, gates
         )
     finally:
         await channel.close(None)

@@ -160,6 +160,7 @@ class CoreParts:
             clock,
             random_bytes,
             self.senders.available,
+            self.dispatcher.gates,
         )
         self.submitter = Submitter(
             self.decider, self.ledger, self.events, self.counters, self.dispatcher, clock

@@ -3,15 +3,17 @@
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
+from cli.errors import ExitCode
 from cli.main import main
-from policycore.store.tables import refusals
+from policycore.ports import AttemptOutcome, Outcome
+from policycore.store.tables import outbox, refusals
 from support.admin_core import ADMIN_TOKEN, AdminCore
 
 
@@ -314,3 +316,69 @@ async def test_help_and_version(shell: Shell) -> None:
     assert code == 0
     assert "decision" in out
     assert (await shell("version", "--json"))[0] == 0
+
+
+async def test_an_instance_that_is_held_back_is_a_problem(sqlite_core: AdminCore, shell: Shell) -> None:
+    account = await _account(shell)
+    made = await shell.json("instance", "create", "demo", "--account", account, "--backend", "sandbox")
+    instance_id = made["instance_id"]
+    entry = sqlite_core.gates.enter(instance_id)
+    sqlite_core.gates.leave(instance_id, entry, AttemptOutcome(Outcome.UNKNOWN, "evolution_timeout"))
+    shown = await shell.json("instance", "show", instance_id)
+    assert "did not answer" in shown["held_back"]
+    code, out, _ = await shell("doctor")
+    assert code == 1
+    assert "did not answer" in " ".join(out.split())
+
+
+async def _outbox_rows(core: AdminCore, account: str) -> None:
+    moment = datetime.now(UTC)
+    rows = [
+        {
+            "id": f"dlv_{number}",
+            "account_id": account,
+            "webhook_id": "whk_1",
+            "event_name": "message.received",
+            "body": "{}",
+            "state": state,
+            "attempts": 12,
+            "next_attempt_at": moment,
+            "last_http_status": 500,
+            "last_error": "It failed.",
+            "created_at": moment + timedelta(seconds=number),
+        }
+        for number, state in enumerate(("failed", "sent", "blocked", "pending"))
+    ]
+    async with core.database.transaction() as connection:
+        await connection.execute(insert(outbox), rows)
+
+
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(
+    sqlite_core: AdminCore, shell: Shell
+) -> None:
+    account = await _account(shell)
+    await _outbox_rows(sqlite_core, account)
+    failed = await shell.json("deliveries", "list", "--account", account, "--state", "failed")
+    assert [each["delivery_id"] for each in failed] == ["dlv_0"]
+    _, out, _ = await shell("deliveries", "list")
+    assert "dlv_3" in out
+    shown = await shell.json("deliveries", "show", "dlv_0")
+    assert (shown["last_error"], shown["attempts"]) == ("It failed.", 12)
+    code, _, err = await shell("deliveries", "discard", "dlv_1")
+    assert code == ExitCode.REFUSED
+    assert "sent" in err
+    discarded = await shell.json("deliveries", "discard", "dlv_3", "--reason", "not wanted")
+    assert [each["state"] for each in discarded] == ["DELIVERY_STATE_DISCARDED"]
+    replayed = await shell.json("deliveries", "replay", "--all-failed", "--webhook", "whk_1")
+    assert [each["delivery_id"] for each in replayed] == ["dlv_0", "dlv_2"]
+    code, out, _ = await shell("deliveries", "replay", "--all-failed", "--account", account)
+    assert (code, out.strip()) == (0, "There is nothing of the kind.")
+    for wrong in (
+        ("replay",),
+        ("discard", "--all-failed"),
+        ("discard", "dlv_1", "--all-failed"),
+        ("show", "dlv_9"),
+    ):
+        code, _, err = await shell("deliveries", *wrong)
+        assert code in (ExitCode.USAGE, ExitCode.REFUSED)
+        assert err

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from hubgate.policy.v1 import accounts_pb2, events_pb2, instances_pb2, policy_service_pb2, records_pb2
 from hubgate.policy.v1 import integrations_pb2 as pb
+from policycore.ports import AttemptOutcome, Outcome
 from policycore.store.tables import instances, integration_secrets
 from support.admin_core import AdminCore, error_info
 
@@ -47,6 +48,19 @@ EVOLUTION = {
     "api_token": "evolution-secret",
     "webhook_secret": "webhook-secret",
 }
+
+
+async def test_an_instance_that_is_held_back_is_shown_with_the_reason(core: AdminCore) -> None:
+    account_id = await make_account(core)
+    made = await make_instance(core, account_id, **EVOLUTION)
+    request = instances_pb2.ListInstancesRequest(instance_id=made.instance_id)
+    assert (await core.admin("ListInstances", request)).instances[0].held_back == ""
+    entry = core.gates.enter(made.instance_id)
+    core.gates.leave(made.instance_id, entry, AttemptOutcome(Outcome.UNKNOWN, "evolution_timeout"))
+    [shown] = (await core.admin("ListInstances", request)).instances
+    assert shown.held_back == "It is held back for 15 s more: its back end did not answer the last messages."
+    state = await core.admin("GetSystemState", records_pb2.GetSystemStateRequest())
+    assert [each.held_back for each in state.instances] == [shown.held_back]
 
 
 async def test_an_instances_secrets_are_sealed_and_never_answered(core: AdminCore) -> None:

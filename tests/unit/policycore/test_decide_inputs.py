@@ -29,6 +29,7 @@ from policycore.model import (
     PauseFact,
     QuotaFact,
     Rules,
+    ShareFact,
     Source,
     SuppressionFact,
     TemplateFact,
@@ -72,7 +73,8 @@ INTENTS = st.builds(
     call_time=WORDS,
     instance_ref=WORDS,
 )
-QUOTAS = st.none() | st.builds(QuotaFact, st.integers(0, 5), st.integers(0, 5), MOMENTS)
+QUOTA = st.builds(QuotaFact, st.integers(0, 5), st.integers(0, 5), MOMENTS)
+QUOTAS = st.none() | QUOTA
 FACTS = st.builds(
     Facts,
     toggles=st.builds(
@@ -98,8 +100,18 @@ FACTS = st.builds(
     cool_down_until=MAYBE,
     day=QUOTAS,
     month=QUOTAS,
+    share=st.none() | st.builds(ShareFact, st.sampled_from(["threecx", "service:x"]), QUOTA, QUOTA),
     instance=st.none()
-    | st.builds(InstanceFact, st.just("ins_1"), st.just("waha"), st.sampled_from(["open", "close"]), MAYBE),
+    | st.builds(InstanceFact, st.just("ins_1"), st.just("waha"), st.sampled_from(["open", "close"]), MAYBE)
+    | st.builds(
+        InstanceFact,
+        st.just("ins_1"),
+        st.just("waha"),
+        st.just("open"),
+        MAYBE,
+        st.just("busy"),
+        st.floats(0, 99),
+    ),
     instance_wait_seconds=st.floats(0, 1e6),
     pair_wait_seconds=st.floats(0, 1e6),
     clock_offset_seconds=st.floats(-1e6, 1e6),
@@ -114,6 +126,7 @@ RULES = st.builds(
     max_wait=st.timedeltas(timedelta(), timedelta(hours=1)),
     pair_messages_per_minute=st.floats(0.1, 100),
     shadow=st.frozensets(st.sampled_from(CheckName)),
+    quota_shares=st.just(()) | st.just((("threecx", 80), ("service:x", 5))),
 )
 
 

@@ -23,6 +23,7 @@ from policycore.registry.rule_sets import (
         RuleSet(),
         RuleSet(content_block_score=0, pair_messages_per_minute=0.0),
         RuleSet(90, 10, ("CONTENT", "RATE"), 3600.0, 2.5, 7),
+        RuleSet(quota_shares=(("threecx", 80), ("service:billing", 0))),
     ],
 )
 def test_rules_survive_being_stored(rules: RuleSet) -> None:
@@ -47,6 +48,12 @@ def test_names_of_a_later_version_are_passed_over() -> None:
         (RuleSet(pair_burst=0), "rules.pair_burst"),
         (RuleSet(shadow_checks=("CONTENT", "WINDOW")), "rules.shadow_checks"),
         (RuleSet(shadow_checks=("NONSENSE",)), "rules.shadow_checks"),
+        (RuleSet(quota_shares=(("threecx", 101),)), "rules.quota_shares"),
+        (RuleSet(quota_shares=(("threecx", -1),)), "rules.quota_shares"),
+        (RuleSet(quota_shares=(("threecx", 1), ("threecx", 2))), "rules.quota_shares"),
+        (RuleSet(quota_shares=(("agents", 1),)), "rules.quota_shares"),
+        (RuleSet(quota_shares=(("service:", 1),)), "rules.quota_shares"),
+        (RuleSet(quota_shares=tuple((f"int_{n}", 1) for n in range(101))), "rules.quota_shares"),
     ],
 )
 def test_what_may_not_be(rules: RuleSet, field: str) -> None:
