@@ -2,7 +2,7 @@
 twins do for tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -243,6 +243,7 @@ class OutboxRow:
     body: str
     attempts: int
     created_at: datetime
+    leased_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +268,9 @@ class OutboxStore(Protocol):
         """Leases due rows: for each destination and person only the oldest pending one, unless that one was
         set aside.
         """
+
+    async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
+        """Lets leases last for `seconds` from now; returns until when, for those rows that were still ours."""
 
     async def settle(self, settlements: Sequence[OutboxSettlement]) -> None:
         """Records what became of leased rows, in one transaction."""

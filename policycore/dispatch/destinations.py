@@ -4,6 +4,8 @@ others pass.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 FAILURES_OF_AN_OUTAGE = 3
 MOST_REMEMBERED = 1_000
@@ -11,12 +13,13 @@ MOST_REMEMBERED = 1_000
 
 
 class Destination:
-    """One integration or customer webhook, as this process knows it. `room` bounds how many tries run at
-    once.
+    """One integration or customer webhook, as this process knows it. `concurrency` tries run at once; one after the
+    other while nothing is taken.
     """
 
     def __init__(self, concurrency: int) -> None:
-        self.room = asyncio.Semaphore(concurrency)
+        self._room = asyncio.Semaphore(concurrency)
+        self._alone = asyncio.Lock()
         self.held = 0
         self._passed = 0
         self._failures_in_row = 0
@@ -24,6 +27,16 @@ class Destination:
         # it.
         self._somebody_waits = True
         self._passed_at_failure: OrderedDict[int, int] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A turn for one try."""
+        async with self._room:
+            if self._failures_in_row < FAILURES_OF_AN_OUTAGE:
+                yield
+                return
+            async with self._alone:
+                yield
 
     def passed(self, number: int, tries_before: int) -> bool:
         """Notes that a message was taken. True if what waits should be due now: the destination recovered."""

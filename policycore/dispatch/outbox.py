@@ -4,8 +4,9 @@ else.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -24,8 +25,8 @@ from policycore.ports import (
 )
 
 LEASE_ROWS = 200
-LEASE_SECONDS = 120.0
-"""Longer than two tries that use up their time: a destination's second round waits for its first."""
+LEASE_SECONDS = 30.0
+"""A process that dies leaves its rows to the others after so long; one that lives extends its leases in time."""
 
 MOST_HELD = 2_000
 CONCURRENCY_OF_ONE_DESTINATION = 8
@@ -63,6 +64,7 @@ class OutboxWorker:
         random: Callable[[], float],
         *,
         ready: Callable[[], bool] = lambda: True,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._store = store
         self._poster = poster
@@ -70,23 +72,28 @@ class OutboxWorker:
         self._clock = clock
         self._random = random
         self._ready = ready
+        self._lease_seconds = lease_seconds
         self._stopping = False
         self._held = 0
+        self._leases: dict[int, datetime] = {}
         self._destinations: dict[str, Destination] = {}
         self._recovered: dict[str, OutboxRow] = {}
         self._settlements: list[OutboxSettlement] = []
         self._wake = asyncio.Event()
         self._settle_now = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begins to work."""
-        self._loops = [asyncio.create_task(self._lease_loop()), asyncio.create_task(self._settle_loop())]
+        loops = (self._lease_loop(), self._settle_loop(), self._heartbeat_loop())
+        self._loops = [asyncio.create_task(each) for each in loops]
 
     async def stop(self, seconds: float = 10.0) -> None:
         """Leases nothing more, waits at most `seconds` for tries under way, and settles what is known."""
         self._stopping = True
+        self._stopped.set()
         self._wake.set()
         self._settle_now.set()
         # They end between two statements if the database answers; only a stuck one is broken off, and not waited for.
@@ -129,14 +136,15 @@ class OutboxWorker:
         room = min(LEASE_ROWS, MOST_HELD - self._held)
         if room <= 0 or not self._ready():
             return 0
-        rows = await self._store.lease(room, LEASE_SECONDS)
+        rows = await self._store.lease(room, self._lease_seconds)
         if rows:
             steps.passed("deliver.leased")
         for row in rows:
             self._held += 1
+            self._leases[row.number] = row.leased_until
             delivery = asyncio.create_task(self._deliver(row, self._destination_of(row)))
             self._deliveries.add(delivery)
-            delivery.add_done_callback(self._delivered)
+            delivery.add_done_callback(partial(self._delivered, row.number))
         return len(rows)
 
     async def _pause_seconds(self) -> float:
@@ -160,14 +168,18 @@ class OutboxWorker:
     async def _deliver(self, row: OutboxRow, destination: Destination) -> None:
         destination.held += 1
         try:
-            async with destination.room:
+            async with destination.turn():
+                if row.number not in self._leases:
+                    # The database was away for so long that somebody else may have the row by now.
+                    self._held -= 1
+                    return
                 settlement = await self._attempt(row, destination)
         finally:
             destination.held -= 1
         self._settlements.append(settlement)
         self._settle_now.set()
 
-    def _delivered(self, delivery: "asyncio.Task[None]") -> None:
+    def _delivered(self, number: int, delivery: "asyncio.Task[None]") -> None:
         self._deliveries.discard(delivery)
         if delivery.cancelled():
             return
@@ -175,7 +187,34 @@ class OutboxWorker:
         if error is not None:
             # The lease ends by itself, and the row is tried again.
             self._held -= 1
+            self._leases.pop(number, None)
             _log.error("outbox_delivery_broken", error=type(error).__name__)
+
+    # --- heartbeat
+    # ----------------------------------------------------------------------------------------------------
+
+    async def _heartbeat_loop(self) -> None:
+        while not self._stopping:
+            await _set_within(self._stopped, self._lease_seconds / 3)
+            if not self._leases or self._stopping:
+                continue
+            asked = dict(self._leases)
+            try:
+                kept = await self._store.extend(asked, self._lease_seconds)
+            except Exception as error:  # noqa: BLE001  # whatever a database's driver raises: it will be back
+                _log.warning("outbox_not_extended", rows=len(asked), error=type(error).__name__)
+                continue
+            self._keep(asked, kept)
+
+    def _keep(self, asked: Mapping[int, datetime], kept: Mapping[int, datetime]) -> None:
+        """Notes new ends of leases; a row that is not ours any more is not tried unless it is being tried."""
+        for number, end in asked.items():
+            if self._leases.get(number) == end:
+                if number in kept:
+                    self._leases[number] = kept[number]
+                else:
+                    del self._leases[number]
+                    _log.warning("outbox_lease_lost", number=number)
 
     async def _attempt(self, row: OutboxRow, destination: Destination) -> OutboxSettlement:
         if self._stopping:
@@ -239,6 +278,8 @@ class OutboxWorker:
             await self._store.settle(batch)
             steps.passed("deliver.settled")
             self._held -= len(batch)
+            for settlement in batch:
+                self._leases.pop(settlement.number, None)
             batch = []
             await self._wake_recovered()
         except Exception as error:  # noqa: BLE001  # whatever a database's driver raises: it will be back

@@ -7,7 +7,7 @@ on a row that
 is still pending. A destination is an integration or a customer webhook; their ids never collide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,8 +29,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ports import OutboxRow, OutboxSettlement
 from policycore.store.engine import Database
+from policycore.store.outbox_lines import OutboxLines
 from policycore.store.tables import outbox
-from policycore.store.types import Instant
+from policycore.store.types import Instant, to_microseconds
 
 SET_ASIDE = "set_aside"
 """The state of a settlement that keeps its row pending but takes it out of its line."""
@@ -50,6 +51,7 @@ _COLUMNS = (
     outbox.c.body,
     outbox.c.attempts,
     outbox.c.created_at,
+    outbox.c.leased_until,
 )
 
 
@@ -59,6 +61,7 @@ class SqlOutbox:
     def __init__(self, database: Database, held_by_one_destination: int = HELD_BY_ONE_DESTINATION) -> None:
         self._database = database
         self._most_held = held_by_one_destination
+        self._lines = OutboxLines(held_by_one_destination)
 
     async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
         """Leases at most `limit` due rows for `seconds`, oldest first."""
@@ -78,6 +81,22 @@ class SqlOutbox:
             )
             rows = (await connection.execute(statement)).all()
         return sorted((OutboxRow(*row) for row in rows), key=lambda row: row.number)
+
+    async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
+        """Lets leases last for `seconds` from now. `leases` says of each row until when it was ours; a row whose lease
+        ended, or was taken over, is left out of what is returned: until when each is ours now.
+        """
+        by_end: dict[datetime, list[int]] = {}
+        for number, end in leases.items():
+            by_end.setdefault(end, []).append(number)
+        kept: set[int] = set()
+        async with self._database.transaction() as connection:
+            until = await self._database.now(connection) + timedelta(seconds=seconds)
+            for end, numbers in sorted(by_end.items()):
+                mine = (outbox.c.number.in_(sorted(numbers)), outbox.c.leased_until == end, _is_pending())
+                extended = update(outbox).where(*mine).values(leased_until=until).returning(outbox.c.number)
+                kept.update((await connection.execute(extended)).scalars())
+        return dict.fromkeys(kept, until)
 
     async def settle(self, settlements: Sequence[OutboxSettlement]) -> None:
         """Records what became of leased rows, in one transaction.
@@ -99,7 +118,10 @@ class SqlOutbox:
 
         A row that was set aside keeps its own time: the destination was well when it failed.
         """
-        destination = webhook_id if webhook_id is not None else integration_id
+        if webhook_id is not None:
+            its_own: tuple[ColumnElement[bool], ...] = (outbox.c.webhook_id == webhook_id,)
+        else:
+            its_own = (outbox.c.integration_id == integration_id, outbox.c.webhook_id.is_(None))
         async with self._database.transaction() as connection:
             now = await self._database.now(connection)
             woken = await connection.execute(
@@ -107,7 +129,7 @@ class SqlOutbox:
                 .where(
                     _is_pending(),
                     outbox.c.next_attempt_at > now,
-                    _destination() == destination,
+                    *its_own,
                     outbox.c.settled_at.is_(None),
                 )
                 .values(next_attempt_at=now)
@@ -118,6 +140,9 @@ class SqlOutbox:
         """Seconds until the next row may be leased (0 if one may now), or None if none waits."""
         async with self._database.reading() as connection:
             now = await self._database.now(connection)
+            if self._database.is_postgres:
+                due = await self._lines.first_due(connection, now)
+                return None if due is None else max(0.0, (due - to_microseconds(now)) / 1_000_000)
             line = _line(now).subquery("line")
             free_at = case(
                 (line.c.leased_until > line.c.next_attempt_at, line.c.leased_until),
@@ -129,6 +154,8 @@ class SqlOutbox:
         return None if first is None else max(0.0, (first - now).total_seconds())
 
     async def _candidates(self, connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
+        if self._database.is_postgres:
+            return await self._lines.candidates(connection, now, limit)
         line = _line(now).cte("line")
         ranked = (
             select(
@@ -170,7 +197,10 @@ def _free(now: datetime) -> ColumnElement[bool]:
 
 
 def _line(now: datetime) -> Select[Any]:
-    """Every pending row with the head of its line and how many of its destination are under lease."""
+    """Every pending row with the head of its line and how many of its destination are under lease.
+
+    SQLite's way, for one process and a modest outbox; PostgreSQL's is in `outbox_lines`.
+    """
     destination = _destination()
     in_line = case((outbox.c.settled_at.is_(None), outbox.c.number))
     leased = case((outbox.c.leased_until > now, 1), else_=0)

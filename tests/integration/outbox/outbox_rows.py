@@ -37,6 +37,26 @@ class Rows:
             written = await connection.execute(insert(outbox).values(values).returning(outbox.c.number))
             return int(written.scalar_one())
 
+    async def add_many(self, count: int, person: str, webhook: str) -> None:
+        """As many rows of one line, at once."""
+        values = [
+            {
+                "id": f"dlv_many_{self.written + n}",
+                "account_id": "acc_a",
+                "webhook_id": webhook,
+                "person_id": person,
+                "event_name": "message.received",
+                "body": "{}",
+                "state": "pending",
+                "next_attempt_at": self.began - timedelta(seconds=1),
+                "created_at": self.began,
+            }
+            for n in range(count)
+        ]
+        self.written += count
+        async with self.database.transaction() as connection:
+            await connection.execute(insert(outbox), values)
+
     async def row(self, number: int) -> Any:
         async with self.database.reading() as connection:
             return (await connection.execute(select(outbox).where(outbox.c.number == number))).one()

@@ -25,8 +25,19 @@ async def test_a_leased_row_tells_everything(rows: Rows) -> None:
     number = await rows.add("psn_a", "whk_a")
     (row,) = await SqlOutbox(rows.database).lease(10, 60)
     assert row == OutboxRow(
-        number, "dlv_1", "acc_a", None, "whk_a", "psn_a", "message.received", '{"n": 1}', 0, row.created_at
+        number,
+        "dlv_1",
+        "acc_a",
+        None,
+        "whk_a",
+        "psn_a",
+        "message.received",
+        '{"n": 1}',
+        0,
+        row.created_at,
+        row.leased_until,
     )
+    assert row.leased_until - rows.began > timedelta(seconds=30)
     assert abs(row.created_at - rows.began) < timedelta(microseconds=1)
 
 
@@ -181,3 +192,37 @@ async def test_two_processes_never_hold_the_same_lease(rows: Rows) -> None:
         assert sorted(taken) == numbers
     finally:
         await other.close()
+
+
+async def test_a_lease_is_extended_by_whoever_has_it_and_by_nobody_else(rows: Rows) -> None:
+    store, other = SqlOutbox(rows.database), SqlOutbox(rows.database)
+    for n in range(4):
+        await rows.add(f"psn_{n}")
+    leases = {row.number: row.leased_until for row in await store.lease(10, 5)}
+    first, second, third, fourth = sorted(leases)
+    await rows.end_lease(second)
+    await other.lease(10, 60)
+    await store.settle([settlement(third, "sent")])
+    longer = await store.extend(leases, 90)
+    assert sorted(longer) == [first, fourth]
+    assert longer[first] - leases[first] > timedelta(seconds=80)
+    assert (await rows.row(first)).leased_until == longer[first]
+    assert sorted(await store.extend(leases, 90)) == [], "by its new end, not by its old one"
+    assert sorted(await store.extend(longer, 90)) == [first, fourth]
+    assert await store.extend({}, 90) == {}
+
+
+async def test_a_long_line_of_one_destination_hides_nobody(rows: Rows) -> None:
+    """What waits behind one failing message is more than is looked at of a destination."""
+    store = SqlOutbox(rows.database)
+    head = await rows.add("psn_stuck", "whk_a")
+    await rows.add_many(1_200, "psn_stuck", "whk_a")
+    late = await rows.add("psn_late", "whk_a")
+    other = await rows.add("psn_other", "int_b")
+    assert await leased_numbers(store) == [head, other]
+    await store.settle([settlement(head, "pending")])
+    found: list[int] = []
+    for _ in range(3):
+        found += await leased_numbers(store)
+        await rows.end_lease(other)
+    assert late in found, "one destination at a time is looked through further"

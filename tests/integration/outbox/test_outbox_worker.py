@@ -6,7 +6,7 @@ import functools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,10 +60,10 @@ def resolve(row: OutboxRow) -> Posting | None:
 
 @contextlib.asynccontextmanager
 async def working(
-    store: Any, poster: ScriptedPoster, ready: Callable[[], bool] = lambda: True
+    store: Any, poster: ScriptedPoster, ready: Callable[[], bool] = lambda: True, **more: float
 ) -> AsyncIterator[OutboxWorker]:
     worker = OutboxWorker(
-        store, poster, resolve, lambda: datetime.now(UTC), random.Random(1).random, ready=ready
+        store, poster, resolve, lambda: datetime.now(UTC), random.Random(1).random, ready=ready, **more
     )
     await worker.start()
     try:
@@ -291,6 +291,43 @@ async def test_in_an_outage_nothing_is_set_aside_and_recovery_keeps_the_order(ro
         assert [number for number in order if head <= number < head + 3] == [head, head + 1, head + 2]
 
 
+async def test_a_slow_delivery_is_not_taken_over_while_its_worker_lives(rows: Rows) -> None:
+    number = await rows.add()
+    slow, quick = ScriptedPoster(lambda _: asyncio.sleep(1.5, TAKEN)), ScriptedPoster()
+    async with working(SqlOutbox(rows.database), slow, lease_seconds=0.3):
+        await until(lambda: slow.tries)
+        async with working(SqlOutbox(rows.database), quick, lease_seconds=0.3):
+            await until(lambda: slow.taken)
+    assert await state(rows, number) == "sent"
+    assert len(slow.tries) == 1
+    assert not quick.tries
+
+
+async def test_a_row_that_was_lost_while_it_waited_is_left_to_others(rows: Rows) -> None:
+    gate = asyncio.Event()
+
+    async def wait(posting: Posting) -> PostResult:
+        await gate.wait()
+        return TAKEN
+
+    for n in range(10):
+        await rows.add(f"psn_{n}")
+    stuck, other = ScriptedPoster(wait), ScriptedPoster()
+    store = TroubledStore(SqlOutbox(rows.database))
+    async with working(store, stuck, lease_seconds=0.3):
+        await until(lambda: len(stuck.tries) == 8)
+        # Its database is away for longer than its leases; another worker's is not.
+        store.away = {"lease", "extend", "settle"}
+        async with working(SqlOutbox(rows.database), other, lease_seconds=0.3):
+            await until(lambda: len(other.taken) == 10)
+        store.away = set()
+        await asyncio.sleep(0.3)
+        gate.set()
+        await until(lambda: len(stuck.taken) == 8)
+        await asyncio.sleep(0.1)
+    assert len(stuck.tries) == 8, "what was not begun is not tried"
+
+
 @dataclass
 class TroubledStore:
     """A store whose database is away now and then."""
@@ -301,6 +338,10 @@ class TroubledStore:
     async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
         self._ask("lease")
         return await self.store.lease(limit, seconds)
+
+    async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
+        self._ask("extend")
+        return await self.store.extend(leases, seconds)
 
     async def settle(self, settlements: list[OutboxSettlement]) -> None:
         self._ask("settle")
