@@ -219,7 +219,9 @@ async def assemble(around: Surroundings) -> PolicyCore:
     identities = _identity(settings, config, clock)
     server = _server(settings, use_cases, registry, identities)
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
-    keeping = Keeping(settings.log_retention_months, settings.text_retention_days)
+    keeping = Keeping(
+        settings.log_retention_months, settings.text_retention_days, settings.bounds.deliveries_kept_days
+    )
     retention = RetentionWatch(Retention(database, keeping), use_cases.metrics, around.monotonic)
     opt_outs = OptOutWatch(SqlEventLedger(database, config.at), ways.guards, clock)
     reconciler = Reconciler(unknowns, ways.senders, config.current, around.random_bytes, outbox.wake)

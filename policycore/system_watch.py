@@ -14,9 +14,11 @@ from policycore.registry.snapshot import InstanceConfig, Snapshot
 from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
 from policycore.store.invariant_store import SHOWN_FOR, Notices, read_notices
+from policycore.store.outbox import count_given_up
 from policycore.store.unknowns import count_unknown
 
 VERSION = "0.1.0"
+_GIVEN_UP_SHOWN_FOR = timedelta(hours=24)
 _SILENT_AFTER = timedelta(hours=1)
 """Invariants that have not run for so long, and for four of their intervals, do not run."""
 
@@ -43,12 +45,15 @@ class CoreWatch:
         self._invariants_every = timedelta(seconds=invariants_every_seconds)
 
     async def look(self) -> SystemState:
-        """Looks at database, clock, invariants, counters, senders and instances. A broken part is told, not raised."""
+        """Looks at database, clock, invariants, deliveries, counters, senders and instances. A broken part is told, not
+        raised.
+        """
         database, revision, database_time = await self._database_state()
         parts = [database]
         if database.healthy:
             parts.append(self._clock_state(database_time))
             parts.append(await self._invariants_state(database_time))
+            parts.append(await self._deliveries_state(database_time))
             parts.append(await self._unknown_state(database_time))
         parts.append(await self._counters_state())
         parts.extend(_sender_state(link) for link in self._links)
@@ -98,6 +103,17 @@ class CoreWatch:
         if to_settle:
             words += f" {to_settle} of them wait for a person: hubgate message unknown --to-settle."
         return ComponentState("unknown messages", not to_settle, words)
+
+    async def _deliveries_state(self, now: datetime) -> ComponentState:
+        try:
+            async with self._database.reading() as connection:
+                count = await count_given_up(connection, now - _GIVEN_UP_SHOWN_FOR)
+        except (PolicyCoreError, SQLAlchemyError) as error:
+            return ComponentState("deliveries", False, f"They cannot be read: {type(error).__name__}.")
+        if not count:
+            return ComponentState("deliveries", True, "None was given up in the last 24 hours.")
+        words = f"{count} were given up in the last 24 hours: hubgate deliveries list --state failed (or blocked)."
+        return ComponentState("deliveries", False, words)
 
     async def _counters_state(self) -> ComponentState:
         healthy = await self._counters.healthy()

@@ -5,7 +5,7 @@ the migration does not follow.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +28,18 @@ _INDEXES = {
     "ix_outbox_integration": "outbox (integration_id, number)",
     "ix_conversation_bindings_person_id": "conversation_bindings (person_id)",
 }
+"""Before 0004."""
+
+_OUTBOX_INDEXES = {
+    "ix_outbox_waiting_webhook": (
+        "outbox (webhook_id, number) WHERE state = 'pending' AND webhook_id IS NOT NULL"
+    ),
+    "ix_outbox_waiting_integration": (
+        "outbox (integration_id, number) WHERE state = 'pending' AND integration_id IS NOT NULL"
+    ),
+    "ix_outbox_given_up": "outbox (settled_at) WHERE state IN ('failed', 'blocked')",
+}
+"""Before 0006."""
 
 
 def _utc_now() -> datetime:
@@ -42,7 +54,7 @@ async def prepared(
 
     Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or a lock not be had.
     """
-    if revision is None or revision >= "0004":
+    if revision is None or revision >= "0006":
         yield
         return
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -50,8 +62,9 @@ async def prepared(
         async with engine.connect() as connection:
             await _take_turn(connection)
             if await _is_ordinary(connection):
-                await _build_indexes(connection)
+                await _build_indexes(connection, _INDEXES)
                 await _bound_log(connection, clock())
+            await _build_indexes(connection, _OUTBOX_INDEXES)
         try:
             yield
         except BaseException:
@@ -77,9 +90,9 @@ async def _is_ordinary(connection: AsyncConnection) -> bool:
     return found in ("r", b"r")
 
 
-async def _build_indexes(connection: AsyncConnection) -> None:
+async def _build_indexes(connection: AsyncConnection, wanted: Mapping[str, str]) -> None:
     """Waits for transactions that are under way, however long; nobody waits for this."""
-    for index, place in _INDEXES.items():
+    for index, place in wanted.items():
         valid = await connection.scalar(
             text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)"), {"index": index}
         )

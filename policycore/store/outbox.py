@@ -179,6 +179,14 @@ class SqlOutbox:
         return list((await connection.execute(statement)).scalars())
 
 
+async def count_given_up(connection: AsyncConnection, since: datetime) -> int:
+    """How many deliveries failed for good or were blocked since then, and were neither replayed nor discarded."""
+    # Written out, so that PostgreSQL sees that the partial index serves.
+    given_up = [literal(state, literal_execute=True) for state in ("failed", "blocked")]
+    query = select(func.count()).where(outbox.c.state.in_(given_up), outbox.c.settled_at > since)
+    return (await connection.execute(query)).scalar_one()
+
+
 def _destination() -> ColumnElement[Any]:
     return func.coalesce(outbox.c.webhook_id, outbox.c.integration_id)
 

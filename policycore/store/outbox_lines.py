@@ -71,17 +71,19 @@ def _statement(
     return text(f"WITH RECURSIVE {found}, oldest AS ({oldest}), {_LINES} {ending}")
 
 
-_GOING: Final = """, ranked AS (
+_CHOSEN: Final = """, ranked AS (
     SELECT number, held, row_number() OVER (PARTITION BY destination ORDER BY number) AS place
     FROM going WHERE free_at <= :now
+), chosen AS (
+    SELECT number FROM ranked WHERE place + held <= :most_held ORDER BY number LIMIT :rows
+), starved AS (
+    SELECT destination FROM going GROUP BY destination, seen
+    HAVING seen >= :oldest AND min(free_at) > :now ORDER BY random() LIMIT 1
 )
-SELECT number FROM ranked WHERE place + held <= :most_held ORDER BY number LIMIT :rows"""
+SELECT number, NULL AS destination FROM chosen UNION ALL SELECT NULL, destination FROM starved"""
 
-_CANDIDATES: Final = _statement(_GOING)
-_CANDIDATES_OF_ONE: Final = _statement(_GOING, named=True)
-_STARVED: Final = _statement("""
-SELECT destination FROM going GROUP BY destination, seen
-HAVING seen >= :oldest AND min(free_at) > :now ORDER BY random() LIMIT 1""")
+_CANDIDATES: Final = _statement(_CHOSEN)
+_CANDIDATES_OF_ONE: Final = _statement(_CHOSEN, named=True)
 _FIRST: Final = _statement("SELECT min(free_at) FROM going")
 
 
@@ -96,14 +98,15 @@ class OutboxLines:
     async def candidates(self, connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
         """Numbers of at most `limit` rows that may be leased, oldest first."""
         wanted = self._wanted(now, self._oldest) | {"most_held": self._most_held, "rows": limit}
-        found = list((await connection.execute(_CANDIDATES, wanted)).scalars())
-        if len(found) < limit and (self._further_at is None or now >= self._further_at):
+        rows = (await connection.execute(_CANDIDATES, wanted)).all()
+        found = sorted(row.number for row in rows if row.number is not None)
+        starved = next((row.destination for row in rows if row.number is None), None)
+        if starved is not None and (self._further_at is None or now >= self._further_at):
             self._further_at = now + FURTHER_EVERY
-            starved = (await connection.execute(_STARVED, self._wanted(now, self._oldest))).scalar()
-            if starved is not None:
-                further = wanted | {"oldest": FURTHER, "destination": starved, "rows": limit - len(found)}
-                found += (await connection.execute(_CANDIDATES_OF_ONE, further)).scalars()
-        return found
+            further = wanted | {"oldest": FURTHER, "destination": starved}
+            rows = (await connection.execute(_CANDIDATES_OF_ONE, further)).all()
+            found += [row.number for row in rows if row.number is not None]
+        return found[:limit]
 
     async def first_due(self, connection: AsyncConnection, now: datetime) -> int | None:
         """When the next row may go, in microseconds; None if none waits."""

@@ -26,9 +26,6 @@ from policycore.store.partitions import (
 from policycore.store.persons import upsert
 from policycore.store.tables import accounts, decisions, messages, outbox, retention_progress, suppressions
 
-DELIVERIES_LIFE = timedelta(days=90)
-"""How long a delivery that has ended is kept; it can be replayed for 30 days."""
-
 _TURN = 0x726574656E74
 """PostgreSQL advisory lock ("retent" in ASCII): one process at a time removes."""
 
@@ -48,6 +45,8 @@ class Keeping:
 
     log_months: int = 0
     text_days: int = 0
+    delivery_days: int = 90
+    """Of deliveries that have ended. They can be replayed for 30 days; no text is kept for longer than texts are."""
 
 
 @dataclass(slots=True)
@@ -201,7 +200,8 @@ class Retention:
 
     async def _remove_deliveries(self, removed: Removed) -> None:
         """Deliveries that have ended, by their number, which rises with their time. The newest row stays."""
-        days = min(DELIVERIES_LIFE.days, self._keeping.text_days or DELIVERIES_LIFE.days)
+        kept = self._keeping
+        days = min(kept.delivery_days, kept.text_days or kept.delivery_days)
         for _ in range(_MOST_ROUNDS):
             async with self._turn() as turn:
                 if turn is None:

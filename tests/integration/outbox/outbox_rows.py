@@ -62,7 +62,7 @@ class Rows:
             return (await connection.execute(select(outbox).where(outbox.c.number == number))).one()
 
     async def end_lease(self, number: int) -> None:
-        """As if the lease's time were over."""
+        """As if the lease's time were over, or there had been none."""
         async with self.database.transaction() as connection:
             past = self.began - timedelta(seconds=1)
             await connection.execute(

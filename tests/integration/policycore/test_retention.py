@@ -10,7 +10,7 @@ from policycore.ledger import MessageState
 from policycore.store import tables
 from policycore.store.expiry import EVENTS_LIFE, INBOX_LIFE
 from policycore.store.partitions import Month
-from policycore.store.retention import DELIVERIES_LIFE, Keeping, Removed, Retention
+from policycore.store.retention import Keeping, Removed, Retention
 from policycore.usecases.command import Decided
 from support.core_parts import CoreParts
 
@@ -106,7 +106,7 @@ async def test_deliveries_that_ended_go_and_those_that_wait_stay(core: CoreParts
     assert len(await core.rows(tables.outbox)) == 3
     _, second, third = (row.number for row in await core.rows(tables.outbox))
     await core.change(update(tables.outbox).where(tables.outbox.c.number != second).values(state="sent"))
-    await moved_back(core, DELIVERIES_LIFE.days + 1, (tables.outbox, "created_at"))
+    await moved_back(core, Keeping().delivery_days + 1, (tables.outbox, "created_at"))
     removed = await Retention(core.database, Keeping()).run()
     assert removed.deliveries == 1
     assert {row.number for row in await core.rows(tables.outbox)} == {second, third}
