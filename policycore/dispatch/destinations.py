@@ -4,23 +4,22 @@ others pass.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 FAILURES_OF_AN_OUTAGE = 3
+TRIES_DURING_AN_OUTAGE = 4
 MOST_REMEMBERED = 1_000
 """Failing messages of one destination whose last failure is remembered; the oldest is forgotten first."""
 
 
 class Destination:
-    """One integration or customer webhook, as this process knows it. `concurrency` tries run at once; one after the
-    other while nothing is taken.
+    """One integration or customer webhook, as this process knows it. `room` bounds how many tries run at once, and
+    while nothing is taken `may_try` lets only a few of them.
     """
 
     def __init__(self, concurrency: int) -> None:
-        self._room = asyncio.Semaphore(concurrency)
-        self._alone = asyncio.Lock()
+        self.room = asyncio.Semaphore(concurrency)
         self.held = 0
+        self.trying = 0
         self._passed = 0
         self._failures_in_row = 0
         # What this process has never seen well may have been ill before it started, with rows that wait for
@@ -28,15 +27,9 @@ class Destination:
         self._somebody_waits = True
         self._passed_at_failure: OrderedDict[int, int] = OrderedDict()
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """A turn for one try."""
-        async with self._room:
-            if self._failures_in_row < FAILURES_OF_AN_OUTAGE:
-                yield
-                return
-            async with self._alone:
-                yield
+    def may_try(self) -> bool:
+        """Whether one more try may begin now: an endpoint that hangs must not keep many hands busy."""
+        return self._failures_in_row < FAILURES_OF_AN_OUTAGE or self.trying < TRIES_DURING_AN_OUTAGE
 
     def passed(self, number: int, tries_before: int) -> bool:
         """Notes that a message was taken. True if what waits should be due now: the destination recovered."""

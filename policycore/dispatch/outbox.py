@@ -37,6 +37,8 @@ LONGEST_PAUSE_SECONDS = 5.0
 """What another process left behind is found this late at worst; what this process writes wakes the worker."""
 
 NOT_POSTED_PAUSE_SECONDS = 1.0
+OUTAGE_PAUSE_SECONDS = 10.0
+"""How long a row is given back for, at least, while its destination takes nothing and enough others are being tried."""
 _LAST_STATEMENT_SECONDS = 2.0
 """How long stopping waits for a statement that is under way."""
 LONGEST_ERROR_CHARACTERS = 500
@@ -168,16 +170,26 @@ class OutboxWorker:
     async def _deliver(self, row: OutboxRow, destination: Destination) -> None:
         destination.held += 1
         try:
-            async with destination.turn():
+            async with destination.room:
                 if row.number not in self._leases:
                     # The database was away for so long that somebody else may have the row by now.
                     self._held -= 1
                     return
-                settlement = await self._attempt(row, destination)
+                settlement = await self._try(row, destination)
         finally:
             destination.held -= 1
         self._settlements.append(settlement)
         self._settle_now.set()
+
+    async def _try(self, row: OutboxRow, destination: Destination) -> OutboxSettlement:
+        if not destination.may_try():
+            # Others of this destination are finding out whether it is back; then all are woken.
+            return self._untried(row, timedelta(seconds=OUTAGE_PAUSE_SECONDS * (1 + self._random())))
+        destination.trying += 1
+        try:
+            return await self._attempt(row, destination)
+        finally:
+            destination.trying -= 1
 
     def _delivered(self, number: int, delivery: "asyncio.Task[None]") -> None:
         self._deliveries.discard(delivery)

@@ -291,6 +291,28 @@ async def test_in_an_outage_nothing_is_set_aside_and_recovery_keeps_the_order(ro
         assert [number for number in order if head <= number < head + 3] == [head, head + 1, head + 2]
 
 
+async def test_an_endpoint_that_takes_nothing_keeps_few_hands_busy(rows: Rows) -> None:
+    for n in range(16):
+        await rows.add(f"psn_{n}", "int_dead")
+    gate = asyncio.Event()
+
+    async def refuse(posting: Posting) -> PostResult:
+        if len(poster.tries) > 8:
+            await gate.wait()
+        return BUSY
+
+    poster = ScriptedPoster(refuse)
+    async with working(SqlOutbox(rows.database), poster):
+        await until(lambda: len(poster.tries) >= 12)
+        quick = await rows.add("psn_quick", "int_quick")
+        poster.answers = lambda _: TAKEN
+        await until(lambda: [each.url for each in poster.taken] == ["int_quick"])
+        assert poster.under_way["int_dead"] == 4
+        assert len(poster.tries) == 13, "the others were given back, and are not due yet"
+        gate.set()
+    assert await state(rows, quick) == "sent"
+
+
 async def test_a_slow_delivery_is_not_taken_over_while_its_worker_lives(rows: Rows) -> None:
     number = await rows.add()
     slow, quick = ScriptedPoster(lambda _: asyncio.sleep(1.5, TAKEN)), ScriptedPoster()
