@@ -88,7 +88,9 @@ class Replica:
         after = AfterCommit(self.dispatcher, speaker, changes, _nothing, clock)
         self.recorder = EventRecorder(events, match_opt_out, after, random_bytes)
         self.dispatcher.record = self.recorder.record
-        decider = BatchDecider(decisions, counters, all_checks(), clock, random_bytes, pool.available)
+        decider = BatchDecider(
+            decisions, counters, all_checks(), clock, random_bytes, pool.available, self.dispatcher.gates
+        )
         self._opt_outs = OptOutWatch(events, speaker, clock)
         self.submitter = Submitter(decider, decisions, events, counters, self.dispatcher, clock)
         self.dispatcher.settle_after(self.submitter.deciding)

@@ -76,7 +76,8 @@ async def _give_back(tx: Transaction, row: MessageRow, each: int) -> None:
     if row.made is None:
         return
     periods = [period for period in (row.made.reserved_day, row.made.reserved_month) if period]
-    await add_quota(tx, {(row.view.account_id, period): each for period in periods})
+    counted_under = [name for name in (row.view.account_id, row.made.reserved_share) if name]
+    await add_quota(tx, {(name, period): each for name in counted_under for period in periods})
 
 
 async def _take_early(tx: Transaction, instance_id: str, external_id: str) -> list[tuple[str, Receipt]]:
