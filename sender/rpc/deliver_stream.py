@@ -11,12 +11,14 @@ import grpc
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from sender import steps
-from sender.model import AttemptResult
+from sender.model import AttemptResult, Outcome
 from sender.rpc.convert import Batch, batch_from, fill_answer, seconds_from
 from sender.rpc.errors import CallRefusedError
 
 MOST_ITEMS = 256
 MOST_UNDER_WAY = 4_096
+"""More than this of one stream are not attempted; the policy core has them wait and brings them again."""
+TOO_MANY = AttemptResult(Outcome.NOT_ATTEMPTED, "sender_overloaded", "Too many attempts are under way.")
 
 Attempt = Callable[[pb.DeliverMessageRequest, Batch, int, float], Awaitable[AttemptResult]]
 """One attempt: request, its batch, its place in it, seconds. Raises nothing but cancellation."""
@@ -32,7 +34,6 @@ class DeliverStream:
         self._begun = 0
         self._ready: deque[tuple[int, AttemptResult]] = deque()
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
         self._no_more_requests = False
         self._failure: BaseException | None = None
 
@@ -81,13 +82,13 @@ class DeliverStream:
             async for request in requests:
                 if self._no_more_requests:
                     break
-                await self._start(request)
+                self._start(request)
         except CallRefusedError as refused:
             self._failure = refused
         finally:
             self.end()
 
-    async def _start(self, request: pb.DeliverStreamRequest) -> None:
+    def _start(self, request: pb.DeliverStreamRequest) -> None:
         items = request.items
         if len(items) > MOST_ITEMS:
             raise CallRefusedError(
@@ -98,9 +99,11 @@ class DeliverStream:
         batch = batch_from(request)
         steps.passed("call.taken")
         for place, item in enumerate(items):
-            while len(self._tasks) >= MOST_UNDER_WAY:
-                self._room.clear()
-                await self._room.wait()
+            if len(self._tasks) >= MOST_UNDER_WAY:
+                # Waiting for room would hold up the others' items behind this one.
+                self._ready.append((item.correlation_id, TOO_MANY))
+                self._wake.set()
+                continue
             self._begun += 1
             self._tasks[self._begun] = asyncio.create_task(self._run(self._begun, item, batch, place))
 
@@ -114,5 +117,4 @@ class DeliverStream:
             self.end()
         finally:
             del self._tasks[number]
-            self._room.set()
             self._wake.set()
