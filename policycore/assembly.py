@@ -194,28 +194,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
     )
     use_cases, dispatcher = _use_cases(around, database, config, changes, ways, outbox)
     unknowns = SqlUnknownLedger(database, config.at)
-    registry = build_registry(
-        store=SqlRegistryStore(database, changes.notify),
-        log_reader=SqlLogReader(database),
-        replays=SqlDeliveryReplays(database),
-        unknowns=UnknownMessages(unknowns, around.random_bytes, outbox.wake),
-        sealing=sealing,
-        probe=ways.senders,
-        guards=ways.guards,
-        system=CoreWatch(
-            database,
-            ways.counters,
-            ways.links,
-            config.current,
-            clock,
-            settings.invariants_every_seconds,
-            ways.gates,
-        ),
-        holds=ways.gates,
-        wake_outbox=outbox.wake,
-        random_bytes=around.random_bytes,
-        plain_http=settings.development,
-    )
+    registry = _registry(around, database, sealing, config, changes, ways, outbox, unknowns)
     identities = _identity(settings, config, clock)
     server = _server(settings, use_cases, registry, identities)
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
@@ -267,6 +246,42 @@ def _server(
         [identities],
         with_reflection=settings.development,
         credentials=Certificates(settings.tls_folder).server_credentials() if settings.tls_folder else None,
+    )
+
+
+def _registry(
+    around: Surroundings,
+    database: Database,
+    sealing: Sealing,
+    config: ConfigCache,
+    changes: ConfigChanges,
+    ways: _Ways,
+    outbox: OutboxWorker,
+    unknowns: SqlUnknownLedger,
+) -> Registry:
+    """Everything behind AdminService."""
+    settings = around.settings
+    return build_registry(
+        store=SqlRegistryStore(database, changes.notify),
+        log_reader=SqlLogReader(database),
+        replays=SqlDeliveryReplays(database),
+        unknowns=UnknownMessages(unknowns, around.random_bytes, outbox.wake),
+        sealing=sealing,
+        probe=ways.senders,
+        guards=ways.guards,
+        system=CoreWatch(
+            database,
+            ways.counters,
+            ways.links,
+            config.current,
+            around.clock,
+            settings.invariants_every_seconds,
+            ways.gates,
+        ),
+        holds=ways.gates,
+        wake_outbox=outbox.wake,
+        random_bytes=around.random_bytes,
+        plain_http=settings.development,
     )
 
 

@@ -36,6 +36,10 @@ class Metrics:
         self.senders_available = Gauge(
             "hubgate_sender_available", "1 if a sender takes work now, else 0.", registry=self.registry
         )
+        self._watch_instances()
+        self._watch_promises()
+
+    def _watch_instances(self) -> None:
         self.unknown_messages = Gauge(
             "hubgate_unknown_messages",
             "Messages of which nobody knows whether they left.",
@@ -62,6 +66,8 @@ class Metrics:
             "How often this process has begun to hold an instance back because its back end did not answer.",
             registry=self.registry,
         )
+
+    def _watch_promises(self) -> None:
         self.invariants_checked = Counter(
             "hubgate_invariant_checked_total",
             "What this process held against an invariant.",
