@@ -2,7 +2,7 @@
 twins do for tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -264,9 +264,9 @@ class OutboxSettlement:
 class OutboxStore(Protocol):
     """Rows awaiting delivery."""
 
-    async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
+    async def lease(self, limit: int, seconds: float, without: Collection[str] = ()) -> list[OutboxRow]:
         """Leases due rows: for each destination and person only the oldest pending one, unless that one was
-        set aside.
+        set aside; none of the destinations in `without`.
         """
 
     async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
@@ -278,5 +278,5 @@ class OutboxStore(Protocol):
     async def wake_destination(self, *, integration_id: str | None, webhook_id: str | None) -> int:
         """Makes everything waiting for a destination due now, after it recovered; returns how many rows."""
 
-    async def next_due_seconds(self) -> float | None:
-        """Seconds until the next row is due, or None if none waits."""
+    async def next_due_seconds(self, without: Collection[str] = ()) -> float | None:
+        """Seconds until the next row is due, or None if none waits, but for the destinations in `without`."""

@@ -138,7 +138,7 @@ class OutboxWorker:
         room = min(LEASE_ROWS, MOST_HELD - self._held)
         if room <= 0 or not self._ready():
             return 0
-        rows = await self._store.lease(room, self._lease_seconds)
+        rows = await self._store.lease(room, self._lease_seconds, self._out_of_reach())
         if rows:
             steps.passed("deliver.leased")
         for row in rows:
@@ -150,10 +150,14 @@ class OutboxWorker:
         return len(rows)
 
     async def _pause_seconds(self) -> float:
-        due = await self._store.next_due_seconds()
+        due = await self._store.next_due_seconds(self._out_of_reach())
         if due is None:
             return LONGEST_PAUSE_SECONDS
         return min(max(due, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+    def _out_of_reach(self) -> list[str]:
+        """Destinations that take nothing, and are being tried enough."""
+        return [key for key, each in self._destinations.items() if not each.may_try()]
 
     def _destination_of(self, row: OutboxRow) -> Destination:
         key = _destination_key(row)

@@ -7,7 +7,7 @@ on a row that
 is still pending. A destination is an integration or a customer webhook; their ids never collide.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,11 +63,12 @@ class SqlOutbox:
         self._most_held = held_by_one_destination
         self._lines = OutboxLines(held_by_one_destination)
 
-    async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
-        """Leases at most `limit` due rows for `seconds`, oldest first."""
+    async def lease(self, limit: int, seconds: float, without: Collection[str] = ()) -> list[OutboxRow]:
+        """Leases at most `limit` due rows for `seconds`, oldest first; none of the destinations in `without`."""
         # Candidates are found without a lock; whoever was quicker is seen when they are locked.
         async with self._database.reading() as connection:
-            numbers = await self._candidates(connection, await self._database.now(connection), limit)
+            now = await self._database.now(connection)
+            numbers = await self._candidates(connection, now, limit, without)
         if not numbers:
             return []
         async with self._database.transaction() as connection:
@@ -136,12 +137,14 @@ class SqlOutbox:
             )
             return woken.rowcount
 
-    async def next_due_seconds(self) -> float | None:
-        """Seconds until the next row may be leased (0 if one may now), or None if none waits."""
+    async def next_due_seconds(self, without: Collection[str] = ()) -> float | None:
+        """Seconds until the next row may be leased (0 if one may now), or None if none waits; but for the destinations
+        in `without`.
+        """
         async with self._database.reading() as connection:
             now = await self._database.now(connection)
             if self._database.is_postgres:
-                due = await self._lines.first_due(connection, now)
+                due = await self._lines.first_due(connection, now, without)
                 return None if due is None else max(0.0, (due - to_microseconds(now)) / 1_000_000)
             line = _line(now).subquery("line")
             free_at = case(
@@ -149,13 +152,17 @@ class SqlOutbox:
                 else_=line.c.next_attempt_at,
             )
             first: datetime | None = (
-                await connection.execute(select(func.min(free_at, type_=Instant)).where(_may_go(line)))
+                await connection.execute(
+                    select(func.min(free_at, type_=Instant)).where(_may_go(line), _not_of(line, without))
+                )
             ).scalar_one()
         return None if first is None else max(0.0, (first - now).total_seconds())
 
-    async def _candidates(self, connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
+    async def _candidates(
+        self, connection: AsyncConnection, now: datetime, limit: int, without: Collection[str]
+    ) -> list[int]:
         if self._database.is_postgres:
-            return await self._lines.candidates(connection, now, limit)
+            return await self._lines.candidates(connection, now, limit, without)
         line = _line(now).cte("line")
         ranked = (
             select(
@@ -165,6 +172,7 @@ class SqlOutbox:
             )
             .where(
                 _may_go(line),
+                _not_of(line, without),
                 line.c.next_attempt_at <= now,
                 or_(line.c.leased_until.is_(None), line.c.leased_until <= now),
             )
@@ -227,6 +235,10 @@ def _line(now: datetime) -> Select[Any]:
 def _may_go(line: CTE | Subquery) -> ColumnElement[bool]:
     """Heads of lines, rows that were set aside, and rows that concern no person."""
     return or_(line.c.settled_at.is_not(None), line.c.person_id.is_(None), line.c.number == line.c.head)
+
+
+def _not_of(line: CTE | Subquery, without: Collection[str]) -> ColumnElement[bool]:
+    return line.c.destination.not_in(sorted(without))
 
 
 _SETTLE = (

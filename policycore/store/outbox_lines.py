@@ -6,7 +6,7 @@ of a destination are all waiting for one that failed, younger lines of it are no
 is looked through further from time to time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -49,7 +49,9 @@ lines AS (
     FROM oldest
 ), going AS (
     SELECT destination, number, held, seen, greatest(next_attempt_at, leased_until) AS free_at
-    FROM lines WHERE settled_at IS NOT NULL OR person_id IS NULL OR number = head
+    FROM lines
+    WHERE (settled_at IS NOT NULL OR person_id IS NULL OR number = head)
+        AND destination <> ALL (CAST(:without AS text[]))
 )"""
 
 _BOTH: Final = (
@@ -95,9 +97,11 @@ class OutboxLines:
         self._oldest = oldest
         self._further_at: datetime | None = None
 
-    async def candidates(self, connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
-        """Numbers of at most `limit` rows that may be leased, oldest first."""
-        wanted = self._wanted(now, self._oldest) | {"most_held": self._most_held, "rows": limit}
+    async def candidates(
+        self, connection: AsyncConnection, now: datetime, limit: int, without: Collection[str]
+    ) -> list[int]:
+        """Numbers of at most `limit` rows that may be leased, oldest first; none of the destinations in `without`."""
+        wanted = self._wanted(now, without) | {"most_held": self._most_held, "rows": limit}
         rows = (await connection.execute(_CANDIDATES, wanted)).all()
         found = sorted(row.number for row in rows if row.number is not None)
         starved = next((row.destination for row in rows if row.number is None), None)
@@ -108,10 +112,12 @@ class OutboxLines:
             found += [row.number for row in rows if row.number is not None]
         return found[:limit]
 
-    async def first_due(self, connection: AsyncConnection, now: datetime) -> int | None:
-        """When the next row may go, in microseconds; None if none waits."""
-        due: int | None = (await connection.execute(_FIRST, self._wanted(now, self._oldest))).scalar()
+    async def first_due(
+        self, connection: AsyncConnection, now: datetime, without: Collection[str]
+    ) -> int | None:
+        """When the next row may go, in microseconds; None if none waits. Not of the destinations in `without`."""
+        due: int | None = (await connection.execute(_FIRST, self._wanted(now, without))).scalar()
         return due
 
-    def _wanted(self, now: datetime, oldest: int) -> dict[str, Any]:
-        return {"now": to_microseconds(now), "oldest": oldest}
+    def _wanted(self, now: datetime, without: Collection[str]) -> dict[str, Any]:
+        return {"now": to_microseconds(now), "oldest": self._oldest, "without": sorted(without)}

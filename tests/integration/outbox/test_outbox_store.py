@@ -223,3 +223,15 @@ async def test_a_long_line_of_one_destination_hides_nobody(rows: Rows) -> None:
     await store.settle([settlement(head, "pending")])
     await rows.end_lease(late)
     assert await leased_numbers(store) == [late], "a destination that gives nothing is looked through further"
+
+
+async def test_destinations_that_are_left_out_are_not_leased(rows: Rows) -> None:
+    store = SqlOutbox(rows.database)
+    await rows.add("psn_a", "whk_ill")
+    await rows.add("psn_a", "int_ill")
+    well = await rows.add("psn_a", "int_well", due=30)
+    assert await store.lease(10, 60, ["whk_ill", "int_ill"]) == []
+    assert await store.next_due_seconds(["whk_ill", "int_ill"]) == pytest.approx(30, abs=5)
+    assert await store.next_due_seconds(["whk_ill", "int_ill", "int_well"]) is None
+    assert len(await store.lease(10, 60, ["whk_ill"])) == 1
+    assert (await rows.row(well)).leased_until is None

@@ -6,7 +6,7 @@ import functools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -357,9 +357,9 @@ class TroubledStore:
     store: SqlOutbox
     away: set[str] = field(default_factory=set)
 
-    async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
+    async def lease(self, limit: int, seconds: float, without: Collection[str] = ()) -> list[OutboxRow]:
         self._ask("lease")
-        return await self.store.lease(limit, seconds)
+        return await self.store.lease(limit, seconds, without)
 
     async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
         self._ask("extend")
@@ -372,8 +372,8 @@ class TroubledStore:
     async def wake_destination(self, *, integration_id: str | None, webhook_id: str | None) -> int:
         return await self.store.wake_destination(integration_id=integration_id, webhook_id=webhook_id)
 
-    async def next_due_seconds(self) -> float | None:
-        return await self.store.next_due_seconds()
+    async def next_due_seconds(self, without: Collection[str] = ()) -> float | None:
+        return await self.store.next_due_seconds(without)
 
     def _ask(self, what: str) -> None:
         if what in self.away:
