@@ -35,8 +35,9 @@ bench: install-dev ## measure accepted replies a second in both shapes; ARGS pas
 	@exec $(BIN)/python -m bench $(ARGS)
 
 .PHONY: simulate
-simulate: install-dev ## run histories under a virtual clock; SEED=1, HISTORIES=10000, WORKERS=2
-	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m simulate --seed $(SEED) --histories $(HISTORIES) --processes $(WORKERS)
+simulate: install-dev ## run histories under a virtual clock; SEED=1, HISTORIES=10000, WORKERS=2, RECORD=1
+	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m simulate --seed $(SEED) --histories $(HISTORIES) \
+		--processes $(WORKERS) $(if $(RECORD),--record)
 
 .PHONY: faults
 faults: install-dev ## make every fault in real processes; SEED=1, ROUNDS=1, ARGS='--only redis' (--list names them)

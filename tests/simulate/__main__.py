@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import re
+import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +18,7 @@ from simulate.batches import outcomes  # noqa: E402 - after the paths that the r
 from simulate.history import Outcome  # noqa: E402
 
 REPORT = _ROOT / "reports" / "simulate.json"
+RECORD = _ROOT / "docs" / "simulation-runs.md"
 _SHOWN = 20
 _PROGRESS_SECONDS = 1.0
 
@@ -67,6 +71,46 @@ def write_report(tally: Tally) -> None:
     REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+_RECORD_HEAD = """
+| Seeds | Histories | Requests | Messages taken | Policy cores killed | Violations | Version | Day |
+|---|---|---|---|---|---|---|---|
+"""
+_RECORD_ROW = re.compile(r"^\| (\d+)–(\d+) \| ([\d,]+) \|.*\| (\d+) \| \S+ \| \S+ \|$", re.MULTILINE)
+
+
+def record(tally: Tally, today: str) -> str:
+    """Adds a row for this run to the runs on record; returns a sentence about all of them.
+
+    Raises ValueError if a run on record has some of these seeds: a history that is run twice counts once.
+    """
+    text = RECORD.read_text("utf-8")
+    first, last = tally.seed, tally.seed + tally.histories - 1
+    runs = [(int(row[1]), int(row[2])) for row in _RECORD_ROW.finditer(text)]
+    for known_first, known_last in runs:
+        if first <= known_last and known_first <= last:
+            raise ValueError(f"Seeds {known_first} to {known_last} are on record already.")
+    head = "" if runs else _RECORD_HEAD
+    row = (
+        f"| {first}–{last} | {tally.histories:,} | {tally.requests:,} | {tally.taken:,} | {tally.kills:,} "
+        f"| {tally.violations} | {_version()} | {today} |"
+    )
+    RECORD.write_text(f"{text.rstrip()}\n{head}{row}\n", encoding="utf-8")
+    in_all = sum(last - first + 1 for first, last in runs) + tally.histories
+    return f"recorded in {RECORD.relative_to(_ROOT)}: {in_all:,} histories in all"
+
+
+def _version() -> str:
+    """The commit that this is, with a plus if files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip() or "unknown"
+
+
 def run(seed: int, count: int, processes: int) -> Tally:
     """Runs the histories and shows them."""
     tally = Tally(seed)
@@ -100,10 +144,17 @@ def main() -> int:
     )
     parser.add_argument("--histories", type=int, default=10_000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--record", action="store_true", help=f"add the run to {RECORD.relative_to(_ROOT)}")
     arguments = parser.parse_args()
     tally = run(arguments.seed, arguments.histories, max(1, arguments.processes))
     write_report(tally)
     print(f"written to {REPORT.relative_to(_ROOT)}")
+    if arguments.record:
+        try:
+            print(record(tally, datetime.now(UTC).date().isoformat()))
+        except ValueError as already:
+            print(f"not recorded: {already}", file=sys.stderr)
+            return 1
     return 1 if tally.violations else 0
 
 

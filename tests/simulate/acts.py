@@ -1,6 +1,4 @@
-"""Owns what people and faults do in a history: persons write, agents and systems ask, administrators switch,
-processes die.
-"""
+"""Owns what people do in a history: persons write, agents and systems ask, administrators switch."""
 
 import asyncio
 import contextlib
@@ -13,7 +11,13 @@ from msgspec.structs import replace
 
 from policycore.after_commit import GUARDED_FOR
 from policycore.errors import PolicyCoreError
-from policycore.inbound import ChatKind, InboundEvent, InstanceStateChange, Message, PersonRef
+from policycore.inbound import (
+    ChatKind,
+    IdentityLink,
+    InboundEvent,
+    Message,
+    PersonRef,
+)
 from policycore.model import EventType, Intent, PauseFact, Source
 from policycore.registry.snapshot import PauseConfig
 from policycore.usecases.command import SubmitCommand
@@ -88,11 +92,12 @@ async def ask(world: World, *, phone: str = "", instance_id: str = "") -> None:
     keyed = random.random() < 0.5
     intent = _intent(world, number, phone or random.choice(PHONES), instance_id)
     key = f"key-{number}" if keyed else ""
-    request = Request(key, intent.phone_text, intent.text, world.clock())
+    only_validates = random.random() < 0.06
+    request = Request(key, intent.phone_text, intent.text, world.clock(), only_validates)
     outside.requests.append(request)
     repeats = random.randint(1, 3) if keyed and random.random() < 0.4 else 1
     for _ in range(repeats):
-        world.go(_ask_until_heard(world, request, _command(world, intent, key)))
+        world.go(_ask_until_heard(world, request, _command(world, intent, key, only_validates)))
         await asyncio.sleep(random.choice((0.0, random.random() * 6)))
 
 
@@ -124,7 +129,7 @@ def _intent(world: World, number: int, phone: str, instance_id: str) -> Intent:
     )
 
 
-def _command(world: World, intent: Intent, key: str) -> SubmitCommand:
+def _command(world: World, intent: Intent, key: str, only_validates: bool) -> SubmitCommand:
     signed = world.random.random() < 0.3
     return SubmitCommand(
         intent,
@@ -133,6 +138,7 @@ def _command(world: World, intent: Intent, key: str) -> SubmitCommand:
         body_digest=sha256(intent.text.encode()).digest() if key else b"",
         claim=world.random.randbytes(32) if signed else b"",
         claim_expires_at=world.clock() + timedelta(minutes=10) if signed else None,
+        validate_only=only_validates,
     )
 
 
@@ -267,39 +273,13 @@ async def _until_done(world: World, work: Callable[[Replica], Coroutine[Any, Any
         await asyncio.sleep(1.0)
 
 
-async def change_instance(world: World) -> None:
-    """An instance loses its connection for a while."""
-    instance_id = world.random.choice(INSTANCES)
-    for number, state in enumerate(("close", "open")):
-        event = InboundEvent(f"state-{world.clock.seconds()}-{number}", InstanceStateChange(state))
-        world.report(instance_id, (event,))
-        await asyncio.sleep(world.random.random() * 15)
-
-
-async def kill_core(world: World) -> None:
-    """A policy core is killed; another one is started in its place."""
-    replica = world.any_replica()
-    if replica is not None:
-        replica.process.kill()
-
-
-async def kill_sender(world: World) -> None:
-    """A sender is killed and started again."""
-    sender = world.random.choice(world.senders)
-    if sender.alive:
-        sender.kill()
-        await asyncio.sleep(world.random.random() ** 2 * 10)
-        sender.start_again()
-
-
-async def lose_database(world: World) -> None:
-    """The database is away for some seconds."""
-    if world.store.away_since is None:
-        world.store.away_since = world.clock.seconds()
-        await asyncio.sleep(world.random.random() ** 2 * 20)
-        world.store.away_since = None
-
-
-async def lose_counters(world: World) -> None:
-    """Redis is emptied."""
-    world.counters.forget()
+def link(world: World) -> None:
+    """A back end tells that a number and a linked id are one person's."""
+    if not world.hides:
+        return
+    phone = world.random.choice(PHONES)
+    one, other = PersonRef(phone), PersonRef("", lid_of(phone))
+    if world.random.random() < 0.5:
+        one, other = other, one
+    event = InboundEvent(f"link-{world.clock.seconds()}", IdentityLink(one, other))
+    world.report(world.random.choice(INSTANCES), (event,))

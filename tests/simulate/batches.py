@@ -1,5 +1,6 @@
 """Owns running many histories: in this process, or shared out over several."""
 
+import gc
 import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,13 @@ _CHUNK = 50
 def run_some(seeds: Sequence[int]) -> list[Outcome]:
     """Histories of these seeds, quietly: what the product logs in them is of no interest."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return [run_history(seed) for seed in seeds]
+    gc.disable()
+    try:
+        return [run_history(seed) for seed in seeds]
+    finally:
+        # What a history leaves behind is looked through once for all of them.
+        gc.enable()
+        gc.collect()
 
 
 def outcomes(seed: int, count: int, processes: int) -> Iterator[Outcome]:

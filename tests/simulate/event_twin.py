@@ -19,6 +19,7 @@ from policycore.ledger import MessageState, MessageView
 from policycore.registry.snapshot import Snapshot
 from simulate.configuration import InstanceRow, change_state, pause_instance
 from simulate.decision_twin import Configuration, insert_messages, next_log_ids
+from simulate.outbox_twin import insert_deliveries
 from simulate.people import link_persons, resolve_persons
 from simulate.rows import MessageRow, SuppressionRow, WindowOf
 from simulate.settling import (
@@ -96,8 +97,7 @@ class TwinEventTransaction:
         for decision in writes.decisions:
             await tx.insert("decisions", decision.log_id, decision)
         await insert_messages(tx, writes.messages)
-        for delivery in writes.deliveries:
-            await tx.insert("outbox", delivery.delivery_id, delivery)
+        await insert_deliveries(tx, writes.deliveries)
         for instance_id, change in writes.states:
             known: InstanceRow = tx.get("instances", instance_id)
             await change_state(tx, known, change)

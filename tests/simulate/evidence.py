@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from policycore.event_ledger import NewDelivery
 from policycore.ledger import NewDecision
+from simulate.outbox_twin import DeliveryRow
 from simulate.outside import Outside, Says, Written, lid_of
 from simulate.rows import GAVE_BACK, MessageRow, SuppressionRow, WindowOf
 from simulate.settling import crossed
@@ -22,7 +22,7 @@ class Evidence:
     ours: dict[str, MessageRow]
     theirs: list[MessageRow]
     inbox: dict[tuple[str, str], datetime]
-    deliveries: list[NewDelivery]
+    deliveries: list[DeliveryRow]
     windows: list[WindowOf]
     suppressions: list[SuppressionRow]
     quota: dict[tuple[str, str], int]
@@ -32,6 +32,8 @@ class Evidence:
     crossed: list[tuple[str, str]]
     said: dict[tuple[str, str], Says]
     journal: Store
+    written_at: dict[str, datetime] = field(default_factory=dict)
+    """When each delivery was committed."""
     _order: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _theirs_at: dict[str, datetime] = field(default_factory=dict)
     _lifted_at: dict[str, datetime] = field(default_factory=dict)
@@ -125,6 +127,8 @@ def read_evidence(store: Store, outside: Outside) -> Evidence:
         journal=store,
     )
     for change in store.journal:
+        if change.table == "outbox":
+            evidence.written_at.setdefault(change.key, change.at)
         if change.table == "messages":
             evidence._order.setdefault(change.key, (change.number, change.at))
         if change.table == "suppressions" and change.row is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from simulate import acts
+from simulate import acts, troubles
 from simulate.oracle import Violation, judge
 from simulate.outside import Says, Written
 from simulate.virtual_time import StuckError, VirtualLoop, run_virtually
@@ -15,6 +15,9 @@ from simulate.world import World
 _LONGEST_SECONDS = 900.0
 _REST_SECONDS = 60.0
 _RESTS = 8
+_LONGEST_RESTS = 90
+"""Minutes. An event that failed four times waits for an hour."""
+
 _CLOSES_SOON_SECONDS = 120.0
 
 Act = Callable[[World], Coroutine[Any, Any, None] | object]
@@ -26,11 +29,13 @@ _ACTS: tuple[tuple[Act, int], ...] = (
     (lambda world: acts.write(world, Says.START), 6),
     (acts.pause, 7),
     (acts.suppress, 4),
-    (acts.change_instance, 2),
-    (acts.kill_core, 5),
-    (acts.kill_sender, 4),
-    (acts.lose_database, 3),
-    (acts.lose_counters, 2),
+    (troubles.change_instance, 2),
+    (troubles.kill_core, 5),
+    (troubles.kill_sender, 4),
+    (troubles.lose_database, 3),
+    (troubles.lose_counters, 4),
+    (acts.link, 2),
+    (troubles.lose_endpoint, 3),
 )
 _KINDS, _WEIGHTS = zip(*_ACTS, strict=True)
 
@@ -77,6 +82,8 @@ async def _run(seed: int, make_world: Callable[[int], World]) -> Outcome:
     await _come_to_rest(world)
     violations = judge(world.store, world.outside, world.company, world.skew_seconds)
     violations += [Violation("history", failure) for failure in world.failures]
+    if not world.everything_delivered:
+        violations.append(Violation("G1", "events were left undelivered at the end"))
     if world.at_work or not world.everything_settled:
         violations.append(Violation("G1", "work was left undone at the end"))
     kills = sum(not speaker.process.alive for speaker in world.speakers)
@@ -110,8 +117,12 @@ async def _come_to_rest(world: World) -> None:
     while world.at_work and world.clock.seconds() < _LONGEST_SECONDS:
         await asyncio.wait(set(world.at_work), timeout=30.0)
     world.crash_rate = world.lost_rate = 0.0
-    for _ in range(_RESTS):
+    if world.endpoints is not None:
+        world.endpoints.heal()
+    for rest in range(_LONGEST_RESTS):
         # Receipts may be on their way up to a minute after the last message left.
         await asyncio.sleep(_REST_SECONDS)
-        if not world.at_work and world.everything_settled:
+        if not world.at_work and world.everything_settled and world.everything_delivered:
+            return
+        if rest >= _RESTS and world.everything_delivered:
             return

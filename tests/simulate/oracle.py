@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from policycore.decide_inputs import replay
@@ -14,7 +15,9 @@ from policycore.ledger import MessageState, NewMessage
 from policycore.model import Action
 from simulate.configuration import ACCOUNT, COOL_DOWN_SECONDS, Company
 from simulate.evidence import Evidence, read_evidence
+from simulate.outbox_twin import DeliveryRow
 from simulate.outside import Held, Outside, Says, Taken, lid_of
+from simulate.redis_twin import over_budget
 from simulate.rows import GAVE_BACK, OPEN
 from simulate.store import Store
 
@@ -45,6 +48,9 @@ def judge(store: Store, outside: Outside, company: Company, skew_seconds: float)
         _nothing_after_an_opt_out,
         _nothing_while_paused,
         _every_decision_is_durable,
+        _validating_leaves_nothing,
+        _counters_cost_little,
+        _events_are_delivered_in_order,
     ):
         found.extend(check(evidence))
     found.extend(_never_outside_the_window(evidence, timedelta(seconds=skew_seconds)))
@@ -82,7 +88,7 @@ def _webhooks_act_once(seen: Evidence) -> Iterator[Violation]:
             yield Violation("G2", f"receipt {place[1]} was acknowledged and is not known")
     for instance_id, external_id in seen.crossed:
         yield Violation("G1", f"a receipt for {external_id} of {instance_id} was kept and never applied")
-    forwarded = Counter(delivery.body.get("external_message_id") for delivery in seen.deliveries)
+    forwarded = Counter(row.delivery.body.get("external_message_id") for row in seen.deliveries)
     for row in seen.theirs:
         if not forwarded[row.view.external_message_id]:
             yield Violation("G1", f"{row.view.external_message_id} was recorded and is forwarded to nobody")
@@ -249,6 +255,48 @@ def _quotas_are_exact(seen: Evidence, company: Company) -> Iterator[Violation]:
     for period, most in seen.most_held(limits):
         yield Violation("G6", f"{most} were held for {period} at once")
     yield from _cool_downs(seen)
+
+
+def _validating_leaves_nothing(seen: Evidence) -> Iterator[Violation]:
+    texts = {row.view.text for row in seen.ours.values()}
+    for request in seen.outside.requests:
+        if not request.only_validates:
+            continue
+        if any(answer.decided.log_id or answer.decided.message for answer in request.answers):
+            yield Violation("G7", f"{request.text!r} was only to be validated, and was written down")
+        if request.text and request.text in texts:
+            yield Violation("G3", f"{request.text!r} was only to be validated, and made a message")
+
+
+def _counters_cost_little(seen: Evidence) -> Iterator[Violation]:
+    longest = max(seen.outside.counter_waits, default=0.0)
+    if over_budget(longest):
+        yield Violation("G8", f"somebody waited {longest:.3f} s for the counters")
+
+
+def _events_are_delivered_in_order(seen: Evidence) -> Iterator[Violation]:
+    """What is called delivered was taken, and each person's events were, at each place, in the order of their rows."""
+    taken: dict[str, datetime] = {}
+    for delivered in seen.outside.delivered:
+        taken.setdefault(delivered.delivery_id, delivered.at)
+    known = {row.delivery.delivery_id for row in seen.deliveries}
+    for delivery_id in taken:
+        if delivery_id not in known:
+            yield Violation("G1", f"{delivery_id} was delivered and is not in the outbox")
+    lines: dict[tuple[str, str], list[DeliveryRow]] = {}
+    for row in sorted(seen.deliveries, key=lambda each: each.number):
+        if row.state == "sent" and row.delivery.delivery_id not in taken:
+            yield Violation("G1", f"{row.delivery.delivery_id} is called sent and was never taken")
+        if row.state in ("failed", "blocked"):
+            yield Violation("G1", f"{row.delivery.delivery_id} was given up")
+        if row.state == "sent" and not row.set_aside and row.person_id not in seen.joined:
+            lines.setdefault((row.destination, row.person_id), []).append(row)
+    for line in lines.values():
+        for earlier, later in pairwise(line):
+            first, second = (taken.get(row.delivery.delivery_id) for row in (earlier, later))
+            written_at = seen.written_at[earlier.delivery.delivery_id]
+            if first is not None and second is not None and written_at < second < first:
+                yield Violation("order", f"{later.delivery.delivery_id} overtook an earlier event")
 
 
 def _periods(moment: datetime, zone: ZoneInfo) -> tuple[str, str]:

@@ -62,12 +62,15 @@ class Answer:
 
 @dataclass(slots=True)
 class Request:
-    """One request with all its repeats; without a key every call is a request of its own."""
+    """One request with all its repeats; without a key every call is a request of its own. One that only validates must
+    leave nothing behind.
+    """
 
     name: str
     phone: str
     text: str
     asked_at: datetime
+    only_validates: bool = False
     answers: list[Answer] = field(default_factory=list)
 
 
@@ -82,6 +85,14 @@ class Held:
     lift_asked_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An event that 3CX or a customer's system took."""
+
+    at: datetime
+    delivery_id: str
+
+
 @dataclass(slots=True)
 class Outside:
     """Everything that was seen."""
@@ -93,3 +104,6 @@ class Outside:
     suppressions: list[Held] = field(default_factory=list)
     receipts: list[tuple[str, str]] = field(default_factory=list)
     """(instance id, event key) of receipts whose report was acknowledged."""
+    delivered: list[Delivered] = field(default_factory=list)
+    counter_waits: list[float] = field(default_factory=list)
+    """How long, in seconds, each call of the counters was waited for."""

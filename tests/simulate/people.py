@@ -110,6 +110,9 @@ async def _move_the_rest(tx: Transaction, survivor: str, other: str) -> None:
     if rule is not None:
         await tx.put("asked", other, None)
         await tx.put("asked", survivor, tx.get("asked", survivor) or rule)
+    for delivery_id, delivery in tx.items("outbox").items():
+        if delivery.person_id == other and delivery.state == "pending":
+            await tx.put("outbox", delivery_id, replace(delivery, person_id=survivor))
     paused = [
         (pause_id, row)
         for pause_id, row in tx.items("pauses").items()

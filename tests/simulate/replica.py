@@ -7,8 +7,10 @@ from functools import lru_cache
 from policycore.after_commit import GUARDED_FOR, AfterCommit
 from policycore.checks import NamedCheck, build_checks
 from policycore.content.load import load_scorer
+from policycore.dispatch.addresses import resolve_posting
 from policycore.dispatch.dispatcher import Dispatcher
 from policycore.dispatch.opt_out_watch import LOOK_SECONDS, OptOutWatch
+from policycore.dispatch.outbox import OutboxWorker
 from policycore.errors import PolicyCoreError
 from policycore.ids import RandomBytes
 from policycore.optout.match import Match, match
@@ -23,6 +25,7 @@ from policycore.usecases.submit import Submitter
 from simulate.configuration import KnownConfiguration
 from simulate.decision_twin import TwinDecisionLedger
 from simulate.event_twin import TwinEventLedger
+from simulate.outbox_twin import Endpoints, PosterTwin, TwinOutbox
 from simulate.senders import SenderPoolTwin, Speaker
 from simulate.store import Process, Store
 from simulate.virtual_time import Clock
@@ -64,6 +67,7 @@ class Replica:
         counters: Counters,
         clock: Clock,
         random_bytes: RandomBytes,
+        endpoints: Endpoints | None = None,
     ) -> None:
         self.process = process
         self.store = store
@@ -73,6 +77,8 @@ class Replica:
         decisions = TwinDecisionLedger(store, process, known)
         events = TwinEventLedger(store, process, known)
         changes = _LooksAtOnce(known)
+        self.outbox = None if endpoints is None else self._worker(pool, endpoints)
+        wake = _nothing if self.outbox is None else self.outbox.wake
         self.dispatcher = Dispatcher(
             events,
             pool,
@@ -80,12 +86,12 @@ class Replica:
             known.current,
             clock,
             random_bytes,
-            deliveries_waiting=_nothing,
+            deliveries_waiting=wake,
             states_changed=changes.notify,
             opted_out=lambda person_id: speaker.opted_out(person_id, clock() + GUARDED_FOR),
             database_now=store.clock,
         )
-        after = AfterCommit(self.dispatcher, speaker, changes, _nothing, clock)
+        after = AfterCommit(self.dispatcher, speaker, changes, wake, clock)
         self.recorder = EventRecorder(events, match_opt_out, after, random_bytes)
         self.dispatcher.record = self.recorder.record
         decider = BatchDecider(
@@ -95,8 +101,20 @@ class Replica:
         self.submitter = Submitter(decider, decisions, events, counters, self.dispatcher, clock)
         self.dispatcher.settle_after(self.submitter.deciding)
 
+    def _worker(self, pool: SenderPoolTwin, endpoints: Endpoints) -> OutboxWorker:
+        return OutboxWorker(
+            TwinOutbox(self.store, self.process),
+            PosterTwin(self.process, pool, endpoints),
+            resolve_posting(self.known.current),
+            self.store.clock,
+            self.store.random.random,
+            ready=pool.available,
+        )
+
     async def begin(self) -> None:
         """Looks into the ledger, until that can be done, and begins to speak to the senders."""
+        if self.outbox is not None:
+            await self.outbox.start()
         while self.process.alive:
             try:
                 await self._opt_outs.look()
@@ -135,4 +153,4 @@ def all_checks() -> tuple[NamedCheck, ...]:
 
 
 def _nothing() -> None:
-    """Deliveries to customers are not part of a history."""
+    """Deliveries to customers are no part of this history."""

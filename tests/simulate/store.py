@@ -85,6 +85,7 @@ class Store:
         self.commits = 0
         self.began = 0
         self.log_ids = 0
+        self.delivery_numbers = 0
         self.slowness = 1.0
         self.near_ceilings = 32
         self.fate: Callable[[Process], Fate] = lambda process: Fate.GOES_WELL

@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace as replaced
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from policycore.counters.redis import RedisCounters
 from policycore.event_ledger import EventWrites, KnownPerson
 from policycore.inbound import Receipt
 from policycore.ledger import MessageView
-from policycore.ports import AttemptOutcome, OutboundMessage, Outcome
-from simulate import event_twin, people, settling
+from policycore.model import Intent
+from policycore.ports import AttemptOutcome, OutboundMessage, Outcome, Posting, PostOutcome, PostResult
+from policycore.usecases.command import SubmitCommand
+from simulate import acts, event_twin, outbox_twin, people, settling
 from simulate.event_twin import TwinEventTransaction
 from simulate.history import run_history
 from simulate.instances import Instances
+from simulate.outbox_twin import Endpoints
 from simulate.people import Wanted
 from simulate.rows import WindowOf
 from simulate.senders import SenderTwin
 from simulate.store import Place, Store, Transaction
+from simulate.world import World
 
 _MOST_HISTORIES = 1_500
 
@@ -140,6 +146,35 @@ def _commit_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "apply", lose)
 
 
+def _validated_and_written(patch: pytest.MonkeyPatch) -> None:
+    make = acts._command
+
+    def for_real(world: World, intent: Intent, key: str, only_validates: bool) -> SubmitCommand:
+        return make(world, intent, key, False)
+
+    patch.setattr(acts, "_command", for_real)
+
+
+def _counters_waited_for(patch: pytest.MonkeyPatch) -> None:
+    make = RedisCounters.__init__
+
+    def patient(self: RedisCounters, *arguments: Any, **more: Any) -> None:
+        make(self, *arguments, **{**more, "budget_seconds": 10.0})
+
+    patch.setattr(RedisCounters, "__init__", patient)
+
+
+def _lines_overtaken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(outbox_twin, "heads", lambda rows: [row for row in rows if row.state == "pending"])
+
+
+def _delivered_on_paper(patch: pytest.MonkeyPatch) -> None:
+    async def pretend(self: Endpoints, posting: Posting) -> PostResult:
+        return PostResult(PostOutcome.TAKEN, 200)
+
+    patch.setattr(Endpoints, "take", pretend)
+
+
 _PLANTS: tuple[tuple[Plant, str], ...] = (
     (_opt_out_forgotten, "G5"),
     (_not_after_ignored, "G4"),
@@ -155,6 +190,10 @@ _PLANTS: tuple[tuple[Plant, str], ...] = (
     (_receipts_left_lying, "G1"),
     (_commit_torn, "G7"),
     (_commit_lost, "G1"),
+    (_validated_and_written, "G7"),
+    (_counters_waited_for, "G8"),
+    (_lines_overtaken, "order"),
+    (_delivered_on_paper, "G1"),
 )
 
 

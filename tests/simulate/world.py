@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from policycore.counters.memory import MemoryCounters
+from policycore.counters.redis import RedisCounters
 from policycore.errors import PolicyCoreError
 from policycore.inbound import InboundEvent
-from policycore.ports import Admission, Turn, TurnRequest
 from policycore.usecases.record_events import Report
 from simulate.configuration import Company, KnownConfiguration, Versions, draw_company
 from simulate.instances import Instances
+from simulate.outbox_twin import Endpoints
 from simulate.outside import Outside, Written
+from simulate.redis_twin import RedisTwin, TimedCounters
 from simulate.replica import Replica
 from simulate.rows import OPEN, MessageRow
 from simulate.senders import SenderTwin, Speaker
@@ -31,30 +33,6 @@ _DAYS = ((2026, 3, 8), (2026, 3, 14), (2026, 3, 31), (2026, 11, 1), (2026, 12, 3
 
 class NoAnswerError(Exception):
     """The process died, or took too long: the caller knows nothing."""
-
-
-class SharedCounters:
-    """The counters that all policy cores share. Implements `policycore.ports.Counters`."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.forget()
-
-    def forget(self) -> None:
-        """Loses everything that was counted."""
-        self._counters = MemoryCounters(self._clock.seconds)
-
-    async def admit(self, admissions: Sequence[Admission]) -> list[float]:
-        return await self._counters.admit(admissions)
-
-    async def reserve_turns(self, requests: Sequence[TurnRequest], *, peek: bool = False) -> list[Turn]:
-        return await self._counters.reserve_turns(requests, peek=peek)
-
-    async def give_back_turns(self, requests: Sequence[TurnRequest]) -> None:
-        await self._counters.give_back_turns(requests)
-
-    async def healthy(self) -> bool:
-        return True
 
 
 class World:
@@ -75,8 +53,10 @@ class World:
         self.store.fate = self._fate
         self.versions = Versions(self.store, self.company)
         self.store.committed = self._committed
-        self.counters = SharedCounters(self.clock)
+        self.redis = RedisTwin(self.random, self.clock.seconds)
         self.instances = Instances(self.random, self.clock, self.outside, self.report)
+        delivers = self.random.random() < 0.3
+        self.endpoints = Endpoints(self.random, self.clock, self.outside) if delivers else None
         self.speakers: list[Speaker] = []
         self.senders = [self.make_sender() for _ in range(self.random.choice((1, 2)))]
         self.something_open = asyncio.Event()
@@ -155,6 +135,12 @@ class World:
         """Whether no message is under way."""
         return not self._open
 
+    @property
+    def everything_delivered(self) -> bool:
+        """Whether no event waits to be delivered, where they are delivered at all."""
+        rows = self.store.table("outbox").values()
+        return self.endpoints is None or all(row.state != "pending" for row in rows)
+
     def start_replica(self, place: int) -> None:
         """Starts a policy core in an empty place."""
         self._lives += 1
@@ -162,8 +148,20 @@ class World:
         known = KnownConfiguration(self.versions, process, self.random.random())
         speaker = Speaker(process, known, self.store, self.random, self.senders)
         self.speakers.append(speaker)
+        client: Any = self.redis
+        seconds = self.clock.seconds
+        counters = TimedCounters(
+            RedisCounters(client, MemoryCounters(seconds), seconds), self.outside.counter_waits.append
+        )
         replica = Replica(
-            process, self.store, known, speaker, self.counters, self.clock, self.random.randbytes
+            process,
+            self.store,
+            known,
+            speaker,
+            counters,
+            self.clock,
+            self.random.randbytes,
+            self.endpoints,
         )
         self.go(self._begin(place, replica))
         self.go(replica.keep_house(self.something_open), waited_for=False)
