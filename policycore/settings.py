@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from policycore.bounds import RANGES, Bounds, Range
+from policycore.counters.address import SCHEMES, cluster_of
 
 _KEY_BYTES = 32
 _TOKEN_CHARACTERS = 20
@@ -151,8 +152,15 @@ def _redis_url(environ: Mapping[str, str]) -> str | None:
     written = _text(environ, "HUBGATE_REDIS_URL", "")
     if not written:
         return None
-    if not written.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError("HUBGATE_REDIS_URL must begin with redis://, rediss:// or unix://.")
+    try:
+        cluster = cluster_of(written)
+    except ValueError as error:
+        raise SettingsError(f"HUBGATE_REDIS_URL {error}.") from None
+    if cluster is None and not written.startswith(SCHEMES):
+        raise SettingsError(
+            "HUBGATE_REDIS_URL must begin with redis://, rediss:// or unix://, or for a cluster with redis+cluster://"
+            " or rediss+cluster://."
+        )
     return written
 
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from policycore.counters.address import cluster_of
 from policycore.counters.breaker import Breaker
 from policycore.counters.memory import MICROSECONDS, MemoryCounters, pace_of
 from policycore.counters.scripts import ADMIT, TURNS
@@ -52,13 +55,21 @@ class _Call:
         return self.keys.setdefault(key, len(self.keys) + 1)
 
 
-def open_client(url: str, *, cluster: bool = False) -> Redis | RedisCluster:
-    """A client for `redis://`, `rediss://` or `unix://`; connects on first use and tries nothing twice by
-    itself.
+def open_client(url: str) -> Redis | RedisCluster:
+    """A client for one server (`redis://`, `rediss://`, `unix://`) or a cluster (`redis+cluster://`, `rediss+cluster://`);
+    connects on first use and tries nothing twice by itself. Raises ValueError if the URL names neither.
     """
-    if cluster:
-        return RedisCluster.from_url(
-            url,
+    cluster = cluster_of(url)
+    if cluster is not None:
+        return RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in cluster.members],
+            username=cluster.username,
+            password=cluster.password,
+            ssl=cluster.encrypted,
+            # A part without a member counts in each process; the other parts need not.
+            require_full_coverage=False,
+            # A member's connections do not wait for each other: more calls than these would be refused.
+            max_connections=2 * CONNECTIONS,
             socket_timeout=PROBE_SECONDS,
             socket_connect_timeout=PROBE_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -98,6 +109,7 @@ class RedisCounters:
     ) -> None:
         self._client = client
         self._clustered = isinstance(client, RedisCluster)
+        self._places = asyncio.Semaphore(CONNECTIONS) if self._clustered else None
         self._twin = twin
         self._breaker = Breaker(clock)
         self._budget = budget_seconds
@@ -153,7 +165,7 @@ class RedisCounters:
         await self._client.aclose()
 
     def _admit_calls(self, admissions: Sequence[Admission]) -> list[_Call]:
-        calls: dict[str, _Call] = {}
+        calls: dict[int, _Call] = {}
         for place, admission in enumerate(admissions):
             window = int(admission.window_seconds * MICROSECONDS)
             call = self._call_for(admission.key, calls, ADMIT)
@@ -163,7 +175,7 @@ class RedisCounters:
         return list(calls.values())
 
     def _turn_calls(self, requests: Sequence[TurnRequest], mode: str) -> list[_Call]:
-        calls: dict[str, _Call] = {}
+        calls: dict[int, _Call] = {}
         for place, request in enumerate(requests):
             call = self._call_for(request.instance_id, calls, TURNS, mode)
             instance_key = f"{self._prefix}:turn:{{{request.instance_id}}}"
@@ -181,9 +193,9 @@ class RedisCounters:
             call.places.append(place)
         return list(calls.values())
 
-    def _call_for(self, tag: str, calls: dict[str, _Call], script: str, *first: str) -> _Call:
-        """One run of the script for everything; on a cluster, whose keys lie on many nodes, one for each hash tag."""
-        group = tag if self._clustered else ""
+    def _call_for(self, tag: str, calls: dict[int, _Call], script: str, *first: str) -> _Call:
+        """One run of the script for everything; on a cluster, one for each slot: its keys may be on another member."""
+        group = key_slot(tag.encode()) if self._clustered else 0
         call = calls.get(group)
         if call is None:
             call = calls[group] = _Call(script, [*first])
@@ -216,22 +228,26 @@ class RedisCounters:
         return answers
 
     async def _send(self, calls: list[_Call]) -> list[Any]:
-        """Answers or errors, one for each call. A cluster's pipeline takes no scripts, so there they go side
-        by side.
-        """
-        if isinstance(self._client, RedisCluster):
-            client = self._client
-            runs = (client.evalsha(_DIGESTS[c.script], len(c.keys), *c.keys, *c.arguments) for c in calls)
-            return await asyncio.gather(*runs, return_exceptions=True)
+        """Answers or errors, one for each call. A cluster's client sends what goes to one member together."""
+        if self._places is None:
+            return await self._send_now(calls)
+        async with self._places:
+            return await self._send_now(calls)
+
+    async def _send_now(self, calls: list[_Call]) -> list[Any]:
         if len(calls) == 1:
             return [await self._run_alone(self._client, calls[0])]
-        pipeline = self._client.pipeline(transaction=False)
+        # By the general method: a cluster's pipeline has none of the script's name, for not every script may go there.
+        # These may, as all keys of each are in one slot.
+        pipeline: Any = self._client.pipeline()
         for call in calls:
-            pipeline.evalsha(_DIGESTS[call.script], len(call.keys), *call.keys, *call.arguments)
-        return await pipeline.execute(raise_on_error=False)
+            digest = _DIGESTS[call.script]
+            pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.arguments)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
 
     @staticmethod
-    async def _run_alone(client: Redis, call: _Call) -> Any:
+    async def _run_alone(client: Redis | RedisCluster, call: _Call) -> Any:
         try:
             return await client.evalsha(_DIGESTS[call.script], len(call.keys), *call.keys, *call.arguments)
         except ResponseError as error:
@@ -244,15 +260,26 @@ class RedisCounters:
     async def _ping(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                await self._client.ping()
-                if seconds >= PROBE_SECONDS:
-                    await self._load_scripts()
+                if seconds < PROBE_SECONDS:
+                    await self._client.ping()
+                else:
+                    await self._begin_anew()
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
             return False
         if self._breaker.succeeded():
             _log.info("counters_shared_again")
         return True
+
+    async def _begin_anew(self) -> None:
+        """Connects and loads the scripts. A cluster may have moved its parts: its members are asked again."""
+        if isinstance(self._client, RedisCluster):
+            await self._client.aclose()
+            await self._client.initialize()
+            await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+        else:
+            await self._client.ping()
+        await self._load_scripts()
 
     def _probe_if_due(self) -> None:
         running = self._probe is not None and not self._probe.done()

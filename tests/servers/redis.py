@@ -3,10 +3,12 @@
 import contextlib
 import importlib.util
 import pathlib
+import random
 import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 
 from servers.process import ServerFailedError, ServerProcess, start_on_port
@@ -69,14 +71,106 @@ class RedisServer:
     def _new_process(self, port: int) -> ServerProcess:
         command = [
             *(_program(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)),
-            *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+            *("--save", "", "--appendonly", "no", "--daemonize", "no", *self._options()),
         ]
         return ServerProcess(command, folder=self.folder, stop_signal=signal.SIGTERM)
+
+    def _options(self) -> tuple[str, ...]:
+        return ()
 
     def _running_process(self) -> ServerProcess:
         if self._process is None:
             raise ServerFailedError("Redis was never started")
         return self._process
+
+
+class RedisMember(RedisServer):
+    """One member of a cluster. It checks slots and speaks the cluster's protocol."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(folder)
+        self.port = _port_of_a_member()
+
+    def _options(self) -> tuple[str, ...]:
+        return ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+
+
+class RedisClusterOfThree:
+    """Three members on loopback, each with a third of the slots and without a replica."""
+
+    SLOTS = 16_384
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.members: list[RedisMember] = []
+        for number in range(3):
+            (folder / str(number)).mkdir()
+            self.members.append(RedisMember(folder / str(number)))
+
+    @property
+    def url(self) -> str:
+        """The URL that names all three."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+
+    def start(self) -> None:
+        """Starts the members and makes them a cluster. Raises ServerFailedError if they do not become one."""
+        for member in self.members:
+            member.start()
+        first = self.members[0]
+        for number, member in enumerate(self.members):
+            own = range(number * self.SLOTS // 3, (number + 1) * self.SLOTS // 3)
+            _require(member.port, "CLUSTER ADDSLOTS " + " ".join(map(str, own)))
+            if member is not first:
+                _require(member.port, f"CLUSTER MEET 127.0.0.1 {first.port}")
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Waits until every member knows every other, and says that the cluster is well."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if all(self._sees_all(member) for member in self.members):
+                return
+            time.sleep(0.05)
+        raise ServerFailedError("the members did not become a cluster")
+
+    def _sees_all(self, member: RedisMember) -> bool:
+        told = _lines(member.port, "CLUSTER INFO")
+        return "cluster_state:ok" in told and f"cluster_slots_ok:{self.SLOTS}" in told
+
+    def stop(self) -> None:
+        """Stops every member."""
+        for member in self.members:
+            member.stop()
+
+
+def _port_of_a_member() -> int:
+    """A free port: members speak to each other at a port that is higher by 10,000, which must exist too."""
+    for _ in range(200):
+        port = random.randint(20_000, 30_000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for each in (port, port + 10_000):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", each))
+            except OSError:
+                continue
+            return port
+    raise ServerFailedError("no port was free for a member of a cluster")
+
+
+def _require(port: int, words: str) -> None:
+    if _command(port, words) != "+OK":
+        raise ServerFailedError(f"Redis refused {words[:40]}")
+
+
+def _lines(port: int, words: str) -> list[str]:
+    """The lines of a bulk answer; empty if there is none."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(f"{words}\r\n".encode())
+            stream = connection.makefile("rb")
+            size = int(stream.readline()[1:])
+            return stream.read(size).decode().split("\r\n")
+    except (OSError, ValueError):
+        return []
 
 
 def _answers(port: int) -> bool:
@@ -106,5 +200,20 @@ def running_redis() -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_redis_cluster() -> Iterator[RedisClusterOfThree]:
+    """A fresh cluster of three members that are up; stopped and removed at the end."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hubgate-redis-cluster-"))
+    try:
+        cluster = RedisClusterOfThree(folder)
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

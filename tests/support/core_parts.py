@@ -22,7 +22,7 @@ from policycore.model import EventType, Intent, Source
 from policycore.optout.match import match
 from policycore.optout.words import load as load_words
 from policycore.optout.words import packaged_folder as word_folder
-from policycore.ports import AttemptOutcome, OutboundMessage, Outcome
+from policycore.ports import AttemptOutcome, Counters, OutboundMessage, Outcome
 from policycore.registry.changes import ConfigChanges
 from policycore.registry.snapshot import InstanceConfig
 from policycore.store import tables
@@ -122,13 +122,13 @@ def _random() -> Callable[[int], bytes]:
 class CoreParts:
     """Submit, record and look, on a database that holds one account, one instance and one integration."""
 
-    def __init__(self, database: Database, clock: TestClock) -> None:
+    def __init__(self, database: Database, clock: TestClock, counters: Counters | None = None) -> None:
         self.database = database
         self.clock = clock
         self.changes = ConfigChanges()
         self.config = ConfigCache(database, _plain, self.changes, clock, clock.seconds)
         self.senders = TwinSenders()
-        self.counters = MemoryCounters(clock.seconds)
+        self.counters: Counters = counters or MemoryCounters(clock.seconds)
         self.ledger = SqlDecisionLedger(database, self.config)
         self.events = SqlEventLedger(database, self.config.at)
         self.outbox_wakes = 0
@@ -239,16 +239,20 @@ def _plain(sealed: bytes, place: tuple[str, str], row_id: str) -> str:
     return sealed.decode()
 
 
-async def open_core(url: str, start: datetime = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)) -> CoreParts:
+async def open_core(
+    url: str,
+    start: datetime = datetime(2026, 3, 14, 9, 0, tzinfo=UTC),
+    counters: Counters | None = None,
+) -> CoreParts:
     """A migrated and seeded database and the parts on it. PostgreSQL keeps its own clock, so the test's
-    follows it.
+    follows it. Without `counters`, they are in memory.
     """
     await upgrade(url)
     clock = TestClock(start if url.startswith("sqlite") else datetime.now(UTC))
     database = open_database(url, clock)
     async with database.transaction() as connection:
         await _seed(connection, clock())
-    parts = CoreParts(database, clock)
+    parts = CoreParts(database, clock, counters)
     await parts.config.start()
     return parts
 

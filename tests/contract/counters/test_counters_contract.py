@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from policycore.counters.memory import MemoryCounters
 from policycore.counters.redis import RedisCounters, open_client
 from policycore.ports import Admission, Counters, Turn, TurnRequest
+from servers.redis import RedisClusterOfThree, running_redis_cluster
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,28 @@ class HandClock:
         self.seconds += seconds
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisClusterOfThree]:
+    """A cluster of this file's own."""
+    with running_redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster_url(redis_cluster: RedisClusterOfThree) -> str:
+    """URL of an empty cluster."""
+    for member in redis_cluster.members:
+        member.clear()
+    return redis_cluster.url
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def under_test(request: pytest.FixtureRequest) -> AsyncIterator[CountersUnderTest]:
     if request.param == "memory":
         clock = HandClock()
         yield CountersUnderTest(MemoryCounters(clock), clock.move)
         return
-    client = open_client(request.getfixturevalue("redis_url"))
+    client = open_client(request.getfixturevalue(f"{request.param}_url"))
     # The budget is generous: what is tested here is the arithmetic, not how busy this machine is.
     shared = RedisCounters(client, MemoryCounters(time.monotonic), time.monotonic, budget_seconds=2.0)
     assert await shared.warm_up()

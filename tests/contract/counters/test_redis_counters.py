@@ -4,10 +4,8 @@ little.
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -15,8 +13,7 @@ from redis.asyncio import Redis
 from policycore.counters.memory import MemoryCounters
 from policycore.counters.redis import RedisCounters, open_client
 from policycore.ports import Admission, TurnRequest
-from servers.process import ServerProcess
-from servers.redis import RedisServer, _program, running_redis
+from servers.redis import running_redis
 
 LIMITED = Admission("int_a", 2)
 PACED = TurnRequest("ins_a", "psn_a", 1.0, 1, 1.0, 1)
@@ -78,47 +75,6 @@ async def test_keys_run_out_and_share_a_slot(redis_url: str) -> None:
             assert 0 < await client.pttl(key) <= 1_002
     finally:
         await client.aclose()
-
-
-class _ClusterOfOne(RedisServer):
-    """A cluster with a single member: it checks slots and speaks the cluster's protocol like any other."""
-
-    def _new_process(self, port: int) -> ServerProcess:
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(port),
-            "dir": str(self.folder),
-            "save": "",
-            "daemonize": "no",
-        }
-        options |= {"cluster-enabled": "yes"}
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return ServerProcess([_program(), *words], folder=self.folder, stop_signal=signal.SIGTERM)
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-
-
-async def test_on_a_cluster(tmp_path: Path) -> None:
-    server = _ClusterOfOne(tmp_path)
-    server.start()
-    try:
-        member = Redis.from_url(server.url)
-        await member.cluster("ADDSLOTS", *range(16_384))
-        await member.aclose()
-        client = open_client(server.url, cluster=True)
-        counters = RedisCounters(client, MemoryCounters(time.monotonic), time.monotonic, budget_seconds=2.0)
-        await _eventually(counters.warm_up)
-        admissions = [Admission(f"int_{i % 5}", 2) for i in range(15)]
-        assert [wait == 0.0 for wait in await counters.admit(admissions)] == [True] * 10 + [False] * 5
-        requests = [TurnRequest(f"ins_{i % 3}", f"psn_{i}", 1.0, 2, 1.0, 1, 0.5) for i in range(9)]
-        turns = await counters.reserve_turns(requests)
-        assert [turn.reserved for turn in turns] == [True] * 6 + [False] * 3
-        assert await counters.healthy()
-        await counters.close()
-    finally:
-        server.stop()
 
 
 async def test_a_redis_that_forgot_the_scripts_is_taught_again(redis_url: str) -> None:

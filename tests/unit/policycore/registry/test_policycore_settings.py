@@ -60,6 +60,7 @@ def test_database_urls(written: str, expected: str) -> None:
         ("HUBGATE_DATABASE_URL", "postgresql://u:hunter2hunter2@db:99999999/hub"),
         ("HUBGATE_DATABASE_URL", "sqlite:///"),
         ("HUBGATE_REDIS_URL", "http://:hunter2hunter2@redis"),
+        ("HUBGATE_REDIS_URL", "redis+cluster://:hunter2hunter2@redis:port"),
         ("HUBGATE_MASTER_KEY", ""),
         ("HUBGATE_MASTER_KEY", "hunter2hunter2"),
         ("HUBGATE_MASTER_KEY", "hunter2hunter2!!"),
