@@ -22,6 +22,9 @@ Key = Any
 Place = tuple[str, Key]
 """A table and a key."""
 
+_NEXT_TO_NONE = 0.0005
+"""Seconds."""
+
 _EVERYTHING: Place = ("database", "")
 
 
@@ -92,6 +95,12 @@ class Store:
         self.committed: Callable[[Sequence[Change]], None] = lambda changes: None
         self._holders: dict[Place, Transaction] = {}
         self._waiters: dict[Place, list[asyncio.Future[None]]] = {}
+
+    async def way(self, longest: float) -> None:
+        """The time that something takes to the database or back: mostly next to none, and then only a turn."""
+        seconds = self.slowness * self.random.random() ** 4 * longest
+        # A timer costs several times a turn, and most histories consist of these.
+        await asyncio.sleep(seconds if seconds > _NEXT_TO_NONE else 0)
 
     def table(self, name: str) -> dict[Key, Any]:
         """The committed rows of a table."""
@@ -168,7 +177,7 @@ class Transaction:
 
     async def statement(self) -> None:
         """The time a statement takes on its way. Raises DatabaseUnavailable, or CancelledError in a dead process."""
-        await asyncio.sleep(self.store.slowness * self.store.random.random() ** 4 * 0.02)
+        await self.store.way(0.02)
         self._require_open()
 
     def _require_open(self) -> None:
@@ -254,7 +263,7 @@ class Transaction:
         if fate is Fate.LOST_AFTER:
             raise DatabaseUnavailable
         # The server has committed; its answer is still on the way.
-        await asyncio.sleep(self.store.slowness * self.store.random.random() ** 4 * 0.01)
+        await self.store.way(0.01)
         self.process.require()
 
     def roll_back(self) -> None:
