@@ -1,7 +1,7 @@
 """A process that has loaded the three services and forks them: a service is back a moment after it was killed.
 
 Started as `python -m faults.fork_server`. Reads orders as JSON lines: `{"service", "environ", "log", "control",
-"steps", "short_leases"}`; writes `{"started": pid}` for each, and `{"ended": pid, "code": …}` when one has ended. It
+"steps", "changes"}`; writes `{"started": pid}` for each, and `{"ended": pid, "code": …}` when one has ended. It
 ends with its standard input, and all it forked with it. A child runs the service's own `main`, as `hubgate … serve`.
 """
 
@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -92,9 +93,10 @@ def _become(order: dict[str, Any], ours: tuple[int, ...]) -> NoReturn:
         os.environ.update(order["environ"])
         random.seed()
         _arrange(order["service"], Control(Path(order["control"])), order["steps"])
-        if order["short_leases"]:
-            _shorten_leases()
+        _change(order["service"], order["changes"])
         code = import_module(f"{order['service']}.main").main()
+    except BaseException:  # noqa: BLE001 - the log is the only place in which it can be told
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -121,12 +123,14 @@ def _arrange(service: str, control: Control, steps: list[str]) -> None:
         place._now = lambda: datetime.now(UTC) + timedelta(seconds=control.read()[0])
 
 
-def _shorten_leases() -> None:
-    """What a dead policy core held is taken up sooner than in production; still later than any attempt ends."""
-    outbox: Any = import_module("policycore.dispatch.outbox")
-    dispatcher: Any = import_module("policycore.dispatch.dispatcher")
-    outbox.LEASE_SECONDS = 15.0
-    dispatcher.LOST_SECONDS = 40.0
+def _change(service: str, changes: dict[str, float | str]) -> None:
+    """Gives constants of this service, `module:NAME`, another number, or the value of another constant."""
+    for place, value in changes.items():
+        module, _, name = place.partition(":")
+        if module.startswith(f"{service}."):
+            other, _, its_name = value.partition(":") if isinstance(value, str) else ("", "", "")
+            found = getattr(import_module(other), its_name) if other else value
+            setattr(import_module(module), name, found)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ class Child:
 
 
 class ForkServer:
-    """Starts processes. `start` it before use; `stop` ends everything it started."""
+    """Starts processes, with some of their constants changed. `start` before use; `stop` ends all that it started."""
 
-    def __init__(self, *, short_leases: bool = False) -> None:
-        self._short_leases = short_leases
+    def __init__(self, changes: Mapping[str, float | str]) -> None:
+        self._changes = dict(changes)
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._orders: deque[asyncio.Future[Child]] = deque()
@@ -68,7 +69,7 @@ class ForkServer:
             "log": str(log),
             "control": str(control),
             "steps": steps,
-            "short_leases": self._short_leases,
+            "changes": self._changes,
         }
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         return await answer

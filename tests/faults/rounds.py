@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -16,22 +16,29 @@ from faults.evidence import Evidence, Record
 from faults.load import Client, session
 from faults.oracle import Judgement, Violation, judge
 from faults.scene import Scene
-from faults.world import Line, World, running_world
+from faults.world import REST_SECONDS, Line, World, running_world
 
 Tell = Callable[[str], None]
+
+SHORT_LEASES: Mapping[str, float | str] = {
+    "policycore.dispatch.outbox:LEASE_SECONDS": 15.0,
+    "policycore.dispatch.dispatcher:LOST_SECONDS": 40.0,
+}
+"""What a dead policy core held is taken up sooner than in production; still later than any attempt ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
     """Seconds of work in a round, and in one that kills; `whole`: faults last as long as they are meant to.
 
-    With `short_leases` what dead processes held is taken up sooner than in production.
+    `changes` are constants of the services that differ from what is shipped; `rest_seconds` bounds the wait for rest.
     """
 
     seconds: float = 6.0
     kill_seconds: float = 20.0
     whole: bool = True
-    short_leases: bool = False
+    changes: Mapping[str, float | str] = field(default_factory=dict)
+    rest_seconds: float = REST_SECONDS
 
 
 @dataclass(slots=True)
@@ -81,7 +88,7 @@ async def _play_in_one_world(
 ) -> Pass:
     result = Pass()
     rounds: list[tuple[Played, Record, list[Line]]] = []
-    async with running_world(shift_seconds, short_leases=length.short_leases) as world:
+    async with running_world(shift_seconds, length.changes) as world:
         for fault in faults:
             record, lines = world.begin()
             record.slack_seconds = fault.slack_seconds
@@ -91,7 +98,7 @@ async def _play_in_one_world(
             rounds.append((Played(fault.name, seed, len(record.requests), accepted), record, lines))
         began = time.monotonic()
         tell("resting")
-        rested = await world.rest()
+        rested = await world.rest(length.rest_seconds)
         tell(f"at rest after {time.monotonic() - began:.0f} s" if rested else "work was left over")
         ledger = await world.ledger()
         for played, record, lines in rounds:

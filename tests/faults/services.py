@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from servers.process import free_port
 from support.gateway import Gateway
 
 REPLICAS = (1, 2)
+NO_CHANGES: Mapping[str, float | str] = {}
+"""The services as they are shipped."""
 _READY_SECONDS = 30.0
 _LEAVES_WITHIN_SECONDS = 25.0
 
@@ -67,7 +70,7 @@ class Services:
         outside: dict[str, Proxy],
         shift_seconds: float = 0.0,
         *,
-        short_leases: bool = False,
+        changes: Mapping[str, float | str] = NO_CHANGES,
     ) -> None:
         self.processes: dict[str, Process] = {}
         self.proxies: dict[str, Proxy] = {}
@@ -78,7 +81,7 @@ class Services:
         self._folder = folder
         self._shift = shift_seconds
         self._outside = outside
-        self._forks = ForkServer(short_leases=short_leases)
+        self._forks = ForkServer(changes)
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 

@@ -3,7 +3,7 @@
 import pytest
 
 from faults.catalogue import FAULTS, KILLS
-from faults.rounds import Length, Pass, play
+from faults.rounds import SHORT_LEASES, Length, Pass, play
 
 BOUNDED = (
     KILLS,
@@ -24,10 +24,20 @@ def _broken(done: Pass) -> list[str]:
 @pytest.mark.timeout(300)
 async def test_promises_are_kept_while_processes_are_killed_and_servers_fail() -> None:
     said: list[str] = []
-    length = Length(seconds=4.0, kill_seconds=8.0, whole=False, short_leases=True)
+    length = Length(seconds=4.0, kill_seconds=8.0, whole=False, changes=SHORT_LEASES)
     (done,) = await play([FAULTS[name] for name in BOUNDED], _SEED, length, said.append)
     assert _broken(done) == [], "\n".join(said)
     assert [played.fault for played in done.played] == list(BOUNDED)
     # What was tried was tried: work was accepted in every round, and processes were killed at steps of all services.
     assert all(played.accepted for played in done.played)
     assert {step.partition(":")[0] for step in done.kills} == {"edge", "policycore", "sender"}
+
+
+async def test_a_policy_core_that_would_send_again_what_a_dead_sender_had_is_found_out() -> None:
+    again = {"policycore.dispatch.lanes:SENDER_LOST": "policycore.dispatch.lanes:NO_SENDER"}
+    length = Length(kill_seconds=10.0, changes=again, rest_seconds=1.0)
+    (done,) = await play([FAULTS[KILLS]], _SEED, length, lambda _: None)
+    said = [
+        violation.what for each in done.played for violation in each.violations if violation.promise == "G3"
+    ]
+    assert any("left 2 times" in what for what in said), said

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from faults.clock import Clock, shift_statements
 from faults.evidence import Evidence, Ledger, Record
 from faults.ledger_reader import open_work, read_ledger
 from faults.proxy import Proxy
-from faults.services import Services
+from faults.services import NO_CHANGES, Services
 from faults.stand_ins import API_KEY, WEBHOOK_TOKEN, Instances, Threecx
 from hubgate.policy.v1 import accounts_pb2, controls_pb2, integrations_pb2
 from policycore.store.migrate import upgrade
@@ -195,7 +195,9 @@ _COMES_BACK = frozenset(
 
 
 @contextlib.asynccontextmanager
-async def running_world(shift_seconds: float = 0.0, *, short_leases: bool = False) -> AsyncIterator[World]:
+async def running_world(
+    shift_seconds: float = 0.0, changes: Mapping[str, float | str] = NO_CHANGES
+) -> AsyncIterator[World]:
     """A world that is ready, its clocks so far ahead; everything in it is ended on leaving."""
     clock = Clock(shift_seconds)
     with (
@@ -216,7 +218,7 @@ async def running_world(shift_seconds: float = 0.0, *, short_leases: bool = Fals
         await threecx.listen()
         ports = (postgres.port, redis.port, _port(instances.base_url), _port(threecx.base_url))
         outside = {pair: await Proxy(pair, port).start() for pair, port in zip(_OUTSIDE, ports, strict=True)}
-        services = Services(folder, gateway, outside, shift_seconds, short_leases=short_leases)
+        services = Services(folder, gateway, outside, shift_seconds, changes=changes)
         try:
             await services.start()
             yield World(
