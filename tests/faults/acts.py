@@ -199,19 +199,21 @@ async def spender(day: Day) -> None:
 
 
 async def receipts(day: Day) -> None:
-    """The instance tells what became of messages, sometimes twice."""
+    """The instances tell what became of messages, sometimes twice."""
     told: set[str] = set()
     instances = day.client.world.instances
-    line = day.company.main
-    url = instances.owner[line.name]
+    company = day.company
+    urls = {line.name: instances.owner[line.name] for line in (company.main, company.small, company.paused)}
     while day.goes_on():
         fresh = [
             each
-            for each in instances.arrivals[-40:]
-            if each.accepted and each.instance == line.name and each.external_id not in told
+            for each in instances.arrivals[-60:]
+            if each.accepted and each.instance in urls and each.external_id not in told
         ]
         for arrival in fresh[:10]:
             told.add(arrival.external_id)
             for _ in range(day.rng.choice((1, 1, 2))):
-                await instances.report(url, line.name, arrival.external_id, "delivered", arrival.phone)
+                await instances.report(
+                    urls[arrival.instance], arrival.instance, arrival.external_id, "delivered", arrival.phone
+                )
         await day.breathe(0.4)
