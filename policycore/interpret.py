@@ -1,10 +1,13 @@
 """What an inbound event means: window, opt-out, forwarding. Pure: event, facts and match in, effects out."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from policycore.inbound import ChatKind, InboundEvent, Message
 from policycore.optout.match import Match, MatchKind
+
+_MOST_CLOCK_OFFSET = timedelta(seconds=60)
+"""Whoever took an event in hands it on within seconds; more than this between two clocks is a wrong clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,13 @@ class Meaning:
 
 
 def opened_at(event: InboundEvent, received_at: datetime, now: datetime) -> datetime:
-    """When the person wrote: on the provider's clock, never later than it was received or than now."""
+    """When the person wrote: on the provider's clock, never later than it was received or than now.
+
+    `received_at` is on the clock of the process that took it in. If that is off, what counts is `now`, the database's
+    clock: a message that was just written must not look as if it were a day old.
+    """
+    if abs(now - received_at) > _MOST_CLOCK_OFFSET:
+        received_at = now
     return min(event.provider_time or received_at, received_at, now)
 
 
