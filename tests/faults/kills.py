@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 
-from faults.services import REPLICAS, Services
+from faults.replicas import REPLICAS, Services
 
 AT_ONCE = 3
 _COMES_THERE_SECONDS = 1.5

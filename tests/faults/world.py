@@ -15,7 +15,7 @@ from faults.clock import Clock, shift_statements
 from faults.evidence import Evidence, Ledger, Record
 from faults.ledger_reader import open_work, read_ledger
 from faults.proxy import Proxy
-from faults.services import NO_CHANGES, Services
+from faults.replicas import NO_CHANGES, Services
 from faults.stand_ins import API_KEY, WEBHOOK_TOKEN, Instances, Threecx
 from hubgate.policy.v1 import accounts_pb2, controls_pb2, integrations_pb2
 from policycore.store.migrate import upgrade
