@@ -9,7 +9,7 @@ from faults.replicas import REPLICAS, Services
 AT_ONCE = 3
 _COMES_THERE_SECONDS = 1.5
 _SETTLED_SECONDS = 0.15
-_MOST_PASSINGS = 5
+_MOST_PASSINGS = 3
 
 
 class Reaper:
