@@ -12,26 +12,31 @@ from faults.load import Client, closing_in, fresh_phone
 from faults.world import Line, World
 
 DAILY_QUOTA = 25
+_PACE = (4.0, 2)
 _ZONES = ("Asia/Riyadh", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Chatham")
 _rounds = itertools.count(1)
 
 
 @dataclass(slots=True)
 class Company:
-    """Three accounts: one for the daily work, one with a small quota, one that is paused now and then."""
+    """Four accounts: for the daily work, with a small quota, paused now and then, and with an instance that is slow."""
 
     main: Line
     small: Line
     paused: Line
+    paced: Line
     people: list[str]
     spenders: list[str]
     guests: list[str]
 
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All of them."""
+        return self.main, self.small, self.paused, self.paced
+
     def line_of(self, request: Request) -> Line:
         """The line that a request was posted to."""
-        return next(
-            line for line in (self.main, self.small, self.paused) if line.account_id == request.account_id
-        )
+        return next(line for line in self.lines if line.account_id == request.account_id)
 
 
 async def open_company(world: World, client: Client, zone: str = "") -> Company:
@@ -42,17 +47,19 @@ async def open_company(world: World, client: Client, zone: str = "") -> Company:
         f"small-{number}", daily_limit=DAILY_QUOTA, time_zone=zone or client.rng.choice(_ZONES)
     )
     paused = await world.open_line(f"paused-{number}")
+    paced = await world.open_line(f"paced-{number}", pace=_PACE)
     company = Company(
         main,
         small,
         paused,
+        paced,
         [fresh_phone() for _ in range(8)],
         [fresh_phone() for _ in range(5)],
         [fresh_phone() for _ in range(3)],
     )
     writers = [(main, phone) for phone in company.people]
     writers += [(small, phone) for phone in company.spenders]
-    writers += [(paused, phone) for phone in company.guests]
+    writers += [(line, phone) for line in (paused, paced) for phone in company.guests]
     await asyncio.gather(*(client.write(line, phone) for line, phone in writers))
     return company
 
@@ -81,14 +88,25 @@ class Day:
 
 async def work(company: Company, client: Client, seconds: float) -> None:
     """Everybody acts until time is up, and ends what they had begun."""
-    acts: list[Act] = [*[agent] * 5, writer, opts_out, races, late, stranger, pauser, spender, receipts]
+    acts: list[Act] = [
+        *[agent] * 5,
+        writer,
+        opts_out,
+        races,
+        late,
+        stranger,
+        pauser,
+        waiter,
+        spender,
+        receipts,
+    ]
     await asyncio.gather(*(act(Day(company, client, seconds)) for act in acts))
 
 
 async def finish(company: Company, client: Client) -> None:
     """After everything was healed: whatever was not taken yet is delivered and asked for again."""
     record = client.world.record
-    owners = {line.instance_id: line for line in (company.main, company.small, company.paused)}
+    owners = {line.instance_id: line for line in company.lines}
     await asyncio.gather(
         *(
             client.deliver(owners[written.instance_id], written)
@@ -185,6 +203,16 @@ async def pauser(day: Day) -> None:
     await asyncio.gather(replies(), switches())
 
 
+async def waiter(day: Day) -> None:
+    """Replies through an instance whose pace makes them wait for their turn, for some seconds at most."""
+    line = day.company.paced
+    while day.goes_on():
+        phone = day.rng.choice(day.company.guests)
+        replies = (day.client.reply(line, phone, key=True, tries=2) for _ in range(day.rng.randint(2, 5)))
+        await asyncio.gather(*replies)
+        await day.breathe(1.0)
+
+
 async def spender(day: Day) -> None:
     """Many replies at once on an account whose quota ends in the midst of them."""
     while day.goes_on():
@@ -203,7 +231,7 @@ async def receipts(day: Day) -> None:
     told: set[str] = set()
     instances = day.client.world.instances
     company = day.company
-    urls = {line.name: instances.owner[line.name] for line in (company.main, company.small, company.paused)}
+    urls = {line.name: instances.owner[line.name] for line in company.lines}
     while day.goes_on():
         fresh = [
             each

@@ -24,6 +24,7 @@ from servers.redis import RedisServer, running_redis
 from support.gateway import CoreClient, Gateway
 
 _NO_LIMIT = 1_000_000
+_NO_PACE = (1_000.0, 10_000)
 _OUTSIDE = ("policycore-postgresql", "policycore-redis", "sender-instance", "sender-threecx")
 REST_SECONDS = 150.0
 """Longer than a lease of the outbox (120 s) and than a message may be handed out unsettled (90 s)."""
@@ -94,8 +95,10 @@ class World:
             await asyncio.sleep(0.1)
         raise RuntimeError("no policy core answered")
 
-    async def open_line(self, name: str, *, daily_limit: int = _NO_LIMIT, **account: Any) -> Line:
-        """A new account with one instance and one integration, known to the edges when it returns."""
+    async def open_line(
+        self, name: str, *, daily_limit: int = _NO_LIMIT, pace: tuple[float, int] = _NO_PACE, **account: Any
+    ) -> Line:
+        """A new account with one instance and one integration. `pace` is messages a second, and so many at once."""
 
         async def make(core: CoreClient) -> Line:
             made = await core.account(
@@ -116,8 +119,8 @@ class World:
                 external_name=name,
                 api_token=API_KEY,
                 webhook_secret=WEBHOOK_TOKEN,
-                messages_per_second=1_000,
-                burst=10_000,
+                messages_per_second=pace[0],
+                burst=pace[1],
             )
             await core.probe(instance.instance_id)
             integration, secret, _ = await core.integration(
