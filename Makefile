@@ -43,6 +43,14 @@ simulate: install-dev ## run histories under a virtual clock; SEED=1, HISTORIES=
 faults: install-dev ## make every fault in real processes; SEED=1, ROUNDS=1, ARGS='--only redis' (--list names them)
 	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m faults --seed $(SEED) --rounds $(ROUNDS) $(ARGS)
 
+.PHONY: compose-env
+compose-env: install-run ## write .env with fresh secrets for the compose file, if there is none
+	@if [ -e .env ]; then echo "There is an .env already; it is left as it is."; else $(BIN)/hubgate secrets create --file .env; fi
+
+.PHONY: compose-check
+compose-check: install-dev ## bring the compose stack up, use, kill and stop all of it; needs Docker, takes minutes
+	@PYTHONPATH=.:proto/gen:tests $(BIN)/python -m compose $(ARGS)
+
 .PHONY: check
 check: check-format check-lint check-types check-imports check-proto check-gen ## format, lint, types, import rules, contracts
 	@echo "all checks passed"

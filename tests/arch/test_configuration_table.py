@@ -5,7 +5,13 @@ import re
 
 _VARIABLE = re.compile(r"\bHUBGATE_[A-Z0-9_]*[A-Z0-9]\b")
 _READERS = ("edge", "policycore", "sender", "cli", "bench")
-_OTHER_READERS = ("Makefile", "docker-compose.yml")
+_OTHER_READERS = (
+    "Makefile",
+    "docker-compose.yml",
+    "Dockerfile",
+    "deploy/proxy/haproxy.cfg",
+    "deploy/proxy/run",
+)
 
 
 def _names(text: str) -> set[str]:
