@@ -78,6 +78,7 @@ class PolicyCore:
     ways: "_Ways"
     opt_outs: OptOutWatch
     server: PolicyServer
+    leaving: asyncio.Event
     identities: IdentityInterceptor
     invariants: InvariantWatch
     retention: RetentionWatch
@@ -123,6 +124,7 @@ class PolicyCore:
 
     async def drain(self, seconds: float) -> None:
         """Takes no new calls and finishes what is under way. Guards outlive it: without one nothing is sent."""
+        self.leaving.set()
         await self.server.stop(seconds / 2)
         await self.use_cases.submitter.drain()
         await self.use_cases.recorder.drain()
@@ -196,7 +198,8 @@ async def assemble(around: Surroundings) -> PolicyCore:
     unknowns = SqlUnknownLedger(database, config.at)
     registry = _registry(around, database, sealing, config, changes, ways, outbox, unknowns)
     identities = _identity(settings, config, clock)
-    server = _server(settings, use_cases, registry, identities)
+    leaving = asyncio.Event()
+    server = _server(settings, use_cases, registry, identities, leaving)
     invariants = InvariantWatch(SqlInvariantStore(database), use_cases.metrics, around.monotonic)
     keeping = Keeping(
         settings.log_retention_months, settings.text_retention_days, settings.bounds.deliveries_kept_days
@@ -213,6 +216,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         ways,
         opt_outs,
         server,
+        leaving,
         identities,
         invariants,
         retention,
@@ -238,10 +242,14 @@ async def _loaded(
 
 
 def _server(
-    settings: Settings, use_cases: PolicyUseCases, registry: Registry, identities: IdentityInterceptor
+    settings: Settings,
+    use_cases: PolicyUseCases,
+    registry: Registry,
+    identities: IdentityInterceptor,
+    leaving: asyncio.Event,
 ) -> PolicyServer:
     return PolicyServer(
-        PolicyServicer(use_cases),
+        PolicyServicer(use_cases, leaving),
         AdminServicer(registry),
         [identities],
         with_reflection=settings.development,

@@ -37,6 +37,8 @@ SWEEP_SECONDS: Final = 0.05
 """How much later than its deadline an item may fail: one look at all of them costs less than a timer for each."""
 PATIENCE_SECONDS: Final = 1.0
 """How long an item waits for a lane to come back before it fails as unavailable."""
+LAST_WORD_SECONDS: Final = 1.0
+"""How long after a write has failed the stream's end may take to arrive."""
 FIRST_BACKOFF_SECONDS: Final = 0.05
 LAST_BACKOFF_SECONDS: Final = 1.0
 
@@ -164,11 +166,12 @@ class SubmitLanes:
                 return
 
     async def _keep_open(self, lane: _Lane) -> None:
-        """Opens the lane's stream again and again; each end fails what was under way."""
+        """Opens the lane's stream again and again; each break fails what was under way."""
         while True:
             reason = "ended"
             try:
                 await self._run(lane)
+                self._take_back(lane)
             except grpc.aio.AioRpcError as error:
                 reason = error.code().name
             except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, ConnectionError) as error:
@@ -181,19 +184,20 @@ class SubmitLanes:
             lane.backoff_seconds = min(lane.backoff_seconds * 2, LAST_BACKOFF_SECONDS)
 
     async def _run(self, lane: _Lane) -> None:
-        """Serves one stream until it ends, in whatever way."""
+        """Serves one stream until the policy core ends it; raises what broke it otherwise."""
         stream = self._open_stream()
         try:
             await stream.wait_for_connection()
-            halves = {
-                asyncio.create_task(self._write(stream, lane)),
-                asyncio.create_task(self._read(stream, lane)),
-            }
+            writer = asyncio.create_task(self._write(stream, lane))
+            reader = asyncio.create_task(self._read(stream, lane))
             try:
-                done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
-                for half in done:
-                    half.result()
+                await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+                if not reader.done():
+                    # Writing to a stream that ends fails; how it ended is for the reader to say.
+                    await asyncio.wait({reader}, timeout=LAST_WORD_SECONDS)
+                (reader if reader.done() else writer).result()
             finally:
+                halves = (writer, reader)
                 for half in halves:
                     half.cancel()
                 await asyncio.gather(*halves, return_exceptions=True)
@@ -247,6 +251,15 @@ class SubmitLanes:
                     item.answer.set_result(answer.response)
                 else:
                     item.answer.set_exception(from_item(answer.error))
+
+    def _take_back(self, lane: _Lane) -> None:
+        """After an orderly end: what has no answer was never read, so that sending it again is sending it once."""
+        for item in lane.under_way.values():
+            item.lane_items = None
+            if not item.answer.done():
+                item.queued_at = asyncio.get_running_loop().time()
+                self._queue.append(item)
+        lane.under_way.clear()
 
     def _drop_under_way(self, lane: _Lane) -> None:
         """Repeats what can be repeated safely, once; the rest fails, since it may have been decided already."""

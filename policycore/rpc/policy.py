@@ -53,10 +53,14 @@ class PolicyUseCases:
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
-    """See `policy_service.proto`; every method says there what it does."""
+    """See `policy_service.proto`; every method says there what it does.
 
-    def __init__(self, use_cases: PolicyUseCases) -> None:
+    Once `leaving` is set, streams of submissions end as soon as they have answered what they have read.
+    """
+
+    def __init__(self, use_cases: PolicyUseCases, leaving: asyncio.Event | None = None) -> None:
         self._use = use_cases
+        self._leaving = leaving
         # Finding a counter by its labels costs more than counting.
         self._counters: dict[tuple[Verdict, ReasonCode], Counter] = {}
 
@@ -78,7 +82,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         def submit(request: pb.SubmitRequest, timeout: float) -> Awaitable[Decided]:
             return self._submit(request, identity, timeout)
 
-        async for answers in serve_items(request_iterator, submit, set_answer):
+        async for answers in serve_items(request_iterator, submit, set_answer, self._leaving):
             yield answers
 
     async def _submit(self, request: pb.SubmitRequest, identity: Identity, timeout_seconds: float) -> Decided:

@@ -23,12 +23,14 @@ async def serve_items(
     requests: AsyncIterator[policy_service_pb2.SubmitStreamRequest],
     submit: Callable[[policy_service_pb2.SubmitRequest, float], Awaitable[Answer]],
     write: Callable[[policy_service_pb2.SubmitResponse, Answer], None] = _as_it_is,  # type: ignore[assignment]
+    leaving: asyncio.Event | None = None,
 ) -> AsyncIterator[policy_service_pb2.SubmitStreamResponse]:
     """Answers every item once. A slow one holds up nobody; answers that are ready together travel together.
 
     `write` puts what `submit` returned into the batch that leaves, in place: a message made apart would be copied
     once for each message around it. When the caller goes away, what was begun is finished: a decision is not undone
-    because nobody waits for it.
+    because nobody waits for it. Once `leaving` is set nothing more is read, and the stream ends as soon as everything
+    that was read is answered: what is unanswered then, the caller may send again as if it had never been sent.
     """
     answers: list[_Ready[Answer]] = []
     ready = asyncio.Event()
@@ -57,6 +59,7 @@ async def serve_items(
 
     reader = asyncio.create_task(read())
     reader.add_done_callback(lambda _: ready.set())
+    leaver = asyncio.create_task(_end(reader, leaving)) if leaving is not None else None
     try:
         while True:
             await ready.wait()
@@ -68,6 +71,13 @@ async def serve_items(
                 return
     finally:
         reader.cancel()
+        if leaver is not None:
+            leaver.cancel()
+
+
+async def _end(reader: asyncio.Task[None], leaving: asyncio.Event) -> None:
+    await leaving.wait()
+    reader.cancel()
 
 
 def _response(

@@ -22,6 +22,7 @@ class Stream:
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.cancelled = False
+        self.closed = False
         self.reachable = True
 
     async def wait_for_connection(self) -> None:
@@ -30,11 +31,16 @@ class Stream:
 
     async def write(self, request: wire.SubmitStreamRequest) -> None:
         await self.may_write.wait()
+        if self.closed:
+            raise asyncio.InvalidStateError
         self.written.append(request)
         self.wrote.set()
 
     async def read(self) -> object:
-        return await self.answers.get()
+        answer = await self.answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -53,6 +59,11 @@ class Stream:
         self.answers.put_nowait(wire.SubmitStreamResponse(answers=answers))
 
     def end(self) -> None:
+        """Breaks."""
+        self.answers.put_nowait(ConnectionError())
+
+    def leave(self) -> None:
+        """Ends in order, as a policy core that is told to stop ends it."""
         self.answers.put_nowait(grpc.aio.EOF)  # type: ignore[attr-defined]
 
 
@@ -200,6 +211,29 @@ async def test_what_carries_a_key_is_repeated_once_when_its_lane_breaks() -> Non
         streams[2].end()
         with pytest.raises(CoreUnavailableError):
             await lost
+
+
+@pytest.mark.parametrize("noticed_by_the_writer", [False, True])
+async def test_what_a_leaving_policy_core_did_not_read_goes_elsewhere(noticed_by_the_writer: bool) -> None:
+    streams: list[Stream] = []
+
+    def open_stream() -> Stream:
+        streams.append(Stream())
+        return streams[-1]
+
+    async with lanes(open_stream) as made:
+        answered, unread = (asyncio.create_task(made.submit(request(phone), 5)) for phone in ("+1", "+2"))
+        await until(lambda: len(streams[0].items()) == 2)
+        streams[0].answer(*streams[0].items()[:1])
+        streams[0].closed = noticed_by_the_writer
+        later = asyncio.create_task(made.submit(request("+3"), 5))
+        await asyncio.sleep(0.01)
+        streams[0].leave()
+        await answered
+        await until(lambda: len(streams) == 2 and len(streams[1].items()) == 2)
+        assert sorted(item.request.phone for item in streams[1].items()) == ["+2", "+3"]
+        streams[1].answer(*streams[1].items())
+        await asyncio.gather(unread, later)
 
 
 async def test_one_broken_lane_leaves_the_other_serving() -> None:

@@ -38,3 +38,23 @@ async def test_a_stream_whose_caller_says_no_more_ends_after_its_last_answer() -
     assert found[0].response.message.message_id == "a"
     assert (found[1].error.code, found[1].HasField("response")) == (3, False)
     assert (found[2].error.code, found[2].HasField("response")) == (13, False)
+
+
+async def test_a_leaving_server_reads_no_more_and_answers_what_it_has_read() -> None:
+    leaving, taken = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> AsyncIterator[wire.SubmitStreamRequest]:
+        async for each in requests("a", "b"):
+            yield each
+        taken.set()
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        await taken.wait()
+        leaving.set()
+
+    async with asyncio.timeout(5):
+        leaver = asyncio.create_task(leave())
+        batches = [each async for each in serve_items(endless(), submit, write, leaving)]
+        await leaver
+    assert sorted(answer.correlation_id for each in batches for answer in each.answers) == [0, 1]

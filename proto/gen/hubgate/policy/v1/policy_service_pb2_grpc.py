@@ -97,7 +97,9 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitStream(self, request_iterator, context):
-        """The same for many requests at once: items travel in batches and are answered one by one, in any order.
+        """The same for many requests at once: items travel in batches and are answered one by one, in any order. A policy
+        core that stops ends the stream with OK once it has answered everything that it read: an item without an answer
+        then was not read, and may be sent again. After any other end it may have been decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,10 @@ class PolicyServiceStub:
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (nothing was sent or lost; retry).
     """
     SubmitStream: _grpc.StreamStreamMultiCallable[_policy_service_pb2.SubmitStreamRequest, _policy_service_pb2.SubmitStreamResponse]
-    """The same for many requests at once: items travel in batches and are answered one by one, in any order."""
+    """The same for many requests at once: items travel in batches and are answered one by one, in any order. A policy
+    core that stops ends the stream with OK once it has answered everything that it read: an item without an answer
+    then was not read, and may be sent again. After any other end it may have been decided.
+    """
     AdmitRequest: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.AdmitRequestRequest, _policy_service_pb2.AdmitRequestResponse]
     """Counts a request that could not be parsed against its integration's limits. The edge's alone."""
     RecordEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RecordEventsRequest, _policy_service_pb2.RecordEventsResponse]
@@ -68,7 +71,10 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (nothing was sent or lost; retry).
     """
     SubmitStream: _aio.StreamStreamMultiCallable[_policy_service_pb2.SubmitStreamRequest, _policy_service_pb2.SubmitStreamResponse]  # type: ignore[assignment]
-    """The same for many requests at once: items travel in batches and are answered one by one, in any order."""
+    """The same for many requests at once: items travel in batches and are answered one by one, in any order. A policy
+    core that stops ends the stream with OK once it has answered everything that it read: an item without an answer
+    then was not read, and may be sent again. After any other end it may have been decided.
+    """
     AdmitRequest: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.AdmitRequestRequest, _policy_service_pb2.AdmitRequestResponse]  # type: ignore[assignment]
     """Counts a request that could not be parsed against its integration's limits. The edge's alone."""
     RecordEvents: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RecordEventsRequest, _policy_service_pb2.RecordEventsResponse]  # type: ignore[assignment]
@@ -105,7 +111,10 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_policy_service_pb2.SubmitStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_policy_service_pb2.SubmitStreamResponse], _abc.AsyncIterator[_policy_service_pb2.SubmitStreamResponse]]:
-        """The same for many requests at once: items travel in batches and are answered one by one, in any order."""
+        """The same for many requests at once: items travel in batches and are answered one by one, in any order. A policy
+        core that stops ends the stream with OK once it has answered everything that it read: an item without an answer
+        then was not read, and may be sent again. After any other end it may have been decided.
+        """
 
     @_abc_1.abstractmethod
     def AdmitRequest(
