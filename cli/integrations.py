@@ -8,6 +8,7 @@ from cli.client import Core, connect
 from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
 from cli.output import Cell, print_json, print_message, print_table, say, words
+from cli.signing import After, rotate
 from cli.values import read_enum, read_span, span_to_wire
 from hubgate.policy.v1 import integrations_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2
@@ -161,25 +162,9 @@ def rotate_secret(
 
 
 @integrations.command("rotate-signing-secret")
-def rotate_signing_secret(
-    destination_id: Annotated[str, typer.Argument(help="int_… or, for a customer webhook, whk_….")],
-    after: Annotated[
-        str, typer.Option(help="When the new secret begins to sign, 0s to 14d from now.")
-    ] = "24h",
-    json: Json = False,
-) -> None:
+def rotate_signing_secret(integration_id: str, after: After = "24h", json: Json = False) -> None:
     """Make a new secret that events are signed with later. It is shown once; until then the old one signs."""
-    request = pb.RotateSigningSecretRequest(begins_after=span_to_wire(read_span("--after", after)))
-    if destination_id.startswith("whk_"):
-        request.webhook_id = destination_id
-    else:
-        request.integration_id = destination_id
-    made = connect().call("RotateSigningSecret", request)
-    if json:
-        print_json(made)
-        return
-    say(f"signing secret, shown this once: {made.signing_secret}")
-    say(f"it signs from {words(made.signs_from)}; let the receiver accept both until then")
+    rotate(pb.RotateSigningSecretRequest(integration_id=integration_id), after, json=json)
 
 
 @integrations.command("set-template")

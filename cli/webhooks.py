@@ -7,6 +7,7 @@ import typer
 from cli.client import connect
 from cli.options import AccountOption, Json, Limit
 from cli.output import Cell, print_fields, print_json, print_table, say
+from cli.signing import After, rotate
 from hubgate.policy.v1 import integrations_pb2 as pb
 
 webhooks = typer.Typer(no_args_is_help=True, help="Customers' systems that are told of events.")
@@ -46,6 +47,12 @@ def delete(webhook_id: str, json: Json = False) -> None:
         print_json({"webhook_id": webhook_id})
     else:
         say(f"{webhook_id} is removed.")
+
+
+@webhooks.command("rotate-signing-secret")
+def rotate_signing_secret(webhook_id: str, after: After = "24h", json: Json = False) -> None:
+    """Make a new secret that events are signed with later. It is shown once; until then the old one signs."""
+    rotate(pb.RotateSigningSecretRequest(webhook_id=webhook_id), after, json=json)
 
 
 @webhooks.command("list")

@@ -136,7 +136,7 @@ def _exchange(path: Path, fresh: Path, now: datetime) -> Path | None:
             name.unlink(missing_ok=True)
         fresh.rename(path)
         return None
-    kept = path.with_name(f"{path.name}.replaced-{now:%Y%m%d-%H%M%S}")
+    kept = path.with_name(f"{path.name}.replaced-{now:%Y%m%d-%H%M%S-%f}")
     with alone_with(path) as store:
         store.execute("COMMIT")
         # What is in the journal goes into the file: beside another file it would spoil that one.
