@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "proto/gen")]
 
 from bench import report  # noqa: E402 - after the paths it is found through
+from bench.growth import report as growth_report  # noqa: E402
+from bench.growth import run as growth  # noqa: E402
 from bench.rounds import FULL, QUICK, Length, run_drive  # noqa: E402
 from bench.rows import DRIVES, Drive, Measured  # noqa: E402
 from bench.shapes import SHAPES, running_instance  # noqa: E402
@@ -41,6 +44,18 @@ async def measure(drives: tuple[Drive, ...], length: Length) -> list[dict[str, M
     return rounds
 
 
+def _grow(most: int, parts: Sequence[str], *, recording: bool) -> int:
+    found = asyncio.run(growth.measure(most, parts))
+    print(growth_report.tables(found))
+    for said in growth_report.missed(found):
+        print(f"missed: {said}")
+    growth_report.write(found)
+    print(f"written to {growth_report.RESULTS.relative_to(_ROOT)}")
+    if recording:
+        growth_report.record(found)
+    return 1 if found.replicas is not None and found.replicas.wrong else 0
+
+
 def main() -> int:
     """Measures. `QUICK=1` in the environment means `--quick`."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -48,8 +63,15 @@ def main() -> int:
     names = [drive.name for drive in DRIVES]
     parser.add_argument("--drive", action="append", choices=names, help="only this one; may be repeated")
     parser.add_argument("--rounds", type=int, default=0, help="instead of the usual number")
-    parser.add_argument("--record", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--record", action="store_true", help="put the tables into the documentation")
+    parser.add_argument("--growth", action="store_true", help="curves over size instead")
+    parser.add_argument("--most", type=int, default=growth.MOST, help="with --growth: no size above this")
+    parser.add_argument(
+        "--curve", action="append", choices=growth.PARTS, help="only this one; may be repeated"
+    )
     arguments = parser.parse_args()
+    if arguments.growth:
+        return _grow(arguments.most, arguments.curve or growth.PARTS, recording=arguments.record)
     length = QUICK if arguments.quick else FULL
     if arguments.rounds:
         length = replace(length, rounds=arguments.rounds)

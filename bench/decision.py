@@ -88,14 +88,14 @@ def phone_of(number: int) -> str:
     return f"+96650{number:07d}"
 
 
-def reply_to(phone: str, text: str, conversation_id: str) -> Intent:
+def reply_to(phone: str, text: str, conversation_id: str, integration_id: str = "int_1") -> Intent:
     """What an agent's reply asks for."""
     return Intent(
         account_id="acc_1",
         source=Source.THREECX,
         caller="edge",
         event_type=EventType.OUTBOUND_MESSAGE,
-        integration_id="int_1",
+        integration_id=integration_id,
         phone_text=phone,
         text=text,
         purpose_text="support",

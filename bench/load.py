@@ -129,9 +129,9 @@ class Run:
     async def drive(self) -> float:
         """Runs; returns the measured seconds."""
         loop = asyncio.get_running_loop()
-        host, port = self._plan["address"]
         callers: list[Caller] = []
-        for _ in range(self._plan["connections"]):
+        addresses = itertools.cycle(self._plan["addresses"])
+        for host, port in itertools.islice(addresses, self._plan["connections"]):
             _, caller = await loop.create_connection(lambda: Caller(self), host, port)
             callers.append(caller)
         await asyncio.sleep(self._plan["warm_up_seconds"])
@@ -187,7 +187,7 @@ def _arrived(url: str) -> dict[str, list[str]]:
 def run_plan(plan: dict[str, Any]) -> Result:
     """Drives and checks."""
     doors = [Door(door["path"], door["secret"], tuple(door["phones"])) for door in plan["doors"]]
-    host, port = plan["address"]
+    host, port = plan["addresses"][0]
     endless = replies(doors, plan["label"], f"{host}:{port}")
     # Made beforehand, so that signing them costs the gateway no processor time; a bound on the run as well.
     made = list(itertools.islice(endless, plan["most_requests"]))

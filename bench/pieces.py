@@ -1,4 +1,4 @@
-"""What single pieces of a reply cost in processor time: `python -m bench.pieces permit|content|decide|batches`."""
+"""What single pieces of a reply cost in processor time: `python -m bench.pieces permit|content|…`."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "proto/gen")]
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 from sqlalchemy import update  # noqa: E402
 
-from bench import decision  # noqa: E402
+from bench import decision, policy_log  # noqa: E402
 from policycore.checks import build_checks  # noqa: E402
 from policycore.content.load import load_scorer  # noqa: E402
 from policycore.ledger import MessageState, view_of  # noqa: E402
@@ -107,9 +107,16 @@ def batches() -> None:
         asyncio.run(_batches(server.url(server.create_database())))
 
 
+def log() -> None:
+    """A row of the policy log, with and without partitions."""
+    with running_postgres() as server:
+        for name, taken in asyncio.run(policy_log.measure(server)).items():
+            print(f"{name:10} {taken:6.1f} µs of PostgreSQL for a row, in batches of {policy_log.BATCH}")
+
+
 def main() -> None:
     """Prints one piece's cost."""
-    pieces = {"permit": permit, "content": content, "decide": decision.report, "batches": batches}
+    pieces = {"permit": permit, "content": content, "decide": decision.report, "batches": batches, "log": log}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("piece", choices=pieces)
     pieces[parser.parse_args().piece]()

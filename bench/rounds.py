@@ -34,7 +34,7 @@ async def run_drive(
     """One drive of one round: what the load generator found, and what the processes used meanwhile."""
     base_url, instance_pid = instance
     plan = {
-        "address": ["127.0.0.1", shape.port],
+        "addresses": [["127.0.0.1", port] for port in (shape.port, *shape.replica_ports)],
         "connections": drive.connections,
         "warm_up_seconds": length.warm_up_seconds,
         "seconds": length.seconds,

@@ -26,11 +26,14 @@ _POSTGRES = {"shared_buffers": "128MB", "max_wal_size": "1GB", "autovacuum_napti
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Something that takes replies at `port`: through which doors, and which processes work for it."""
+    """Something that takes replies at `port`: through which doors, and which processes work for it. Connections are
+    shared out evenly over `port` and `replica_ports`.
+    """
 
     port: int
     doors: list[Door]
     processes: dict[str, int]
+    replica_ports: tuple[int, ...] = ()
 
 
 def environment() -> dict[str, str]:
