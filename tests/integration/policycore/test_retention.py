@@ -1,13 +1,19 @@
 """What an operator does not want to keep goes, the oldest first; everything else stays."""
 
+import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
 
+from policycore.errors import DatabaseUnavailable
 from policycore.ledger import MessageState
+from policycore.metrics import Metrics
+from policycore.retention_watch import RetentionWatch
 from policycore.store import tables
+from policycore.store.engine import open_database
 from policycore.store.expiry import EVENTS_LIFE, INBOX_LIFE
 from policycore.store.partitions import Month
 from policycore.store.retention import Keeping, Removed, Retention
@@ -176,3 +182,23 @@ async def test_the_policy_log_counts_on_after_it_was_emptied(core: CoreParts) ->
             select(tables.decisions.c.id).where(tables.decisions.c.log_id == later.log_id)
         )
     assert found == later.decision_id
+
+
+async def test_the_watch_goes_on_until_nothing_is_left(core: CoreParts) -> None:
+    await two_exchanges(core)
+    retention = Retention(core.database, Keeping(log_months=1, text_days=1))
+    await RetentionWatch(retention, Metrics(), time.monotonic).run()
+    assert await retention.run() == Removed()
+    assert await texts(core) == {"A new question.", "A new answer."}
+
+
+async def test_the_watch_outlives_a_database_that_is_away() -> None:
+    nowhere = open_database("postgresql+asyncpg://hubgate@127.0.0.1:1/nowhere")
+    watch = RetentionWatch(Retention(nowhere, Keeping()), Metrics(), time.monotonic)
+    with pytest.raises(DatabaseUnavailable):
+        await watch.run()
+    running = asyncio.create_task(watch.run_every(0.0))
+    done, _ = await asyncio.wait([running], timeout=0.2)
+    assert not done
+    running.cancel()
+    await nowhere.close()
