@@ -1,7 +1,7 @@
 """Owns the outbox in memory, and the systems that its events go to: 3CX and a customer's own."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
@@ -75,19 +75,32 @@ class TwinOutbox:
         self._store = store
         self._process = process
 
-    async def lease(self, limit: int, seconds: float) -> list[OutboxRow]:
+    async def lease(self, limit: int, seconds: float, without: Collection[str] = ()) -> list[OutboxRow]:
         async with self._store.begin(self._process) as tx:
             leased = []
             for candidate in heads(tx.rows("outbox"))[:limit]:
-                if not _is_due(candidate, tx.now):
+                if not _is_due(candidate, tx.now) or candidate.destination in without:
                     continue
                 await tx.lock([("outbox", candidate.delivery.delivery_id)])
                 row = tx.get("outbox", candidate.delivery.delivery_id)
                 if _is_due(row, tx.now):
                     until = tx.now + timedelta(seconds=seconds)
                     await tx.put("outbox", row.delivery.delivery_id, replace(row, leased_until=until))
-                    leased.append(_told(row))
+                    leased.append(_told(row, until))
             return leased
+
+    async def extend(self, leases: Mapping[int, datetime], seconds: float) -> dict[int, datetime]:
+        async with self._store.begin(self._process) as tx:
+            until, kept = tx.now + timedelta(seconds=seconds), {}
+            for seen in sorted(tx.rows("outbox"), key=lambda each: each.number):
+                if seen.number not in leases:
+                    continue
+                await tx.lock([("outbox", seen.delivery.delivery_id)])
+                row = tx.get("outbox", seen.delivery.delivery_id)
+                if row.state == _PENDING and row.leased_until == leases[row.number]:
+                    await tx.put("outbox", row.delivery.delivery_id, replace(row, leased_until=until))
+                    kept[row.number] = until
+            return kept
 
     async def settle(self, settlements: Sequence[OutboxSettlement]) -> None:
         if not settlements:
@@ -112,16 +125,17 @@ class TwinOutbox:
                     woken += 1
         return woken
 
-    async def next_due_seconds(self) -> float | None:
+    async def next_due_seconds(self, without: Collection[str] = ()) -> float | None:
         async with self._store.begin(self._process) as tx:
             free_at = [
                 max(row.next_attempt_at, row.leased_until or row.next_attempt_at)
                 for row in heads(tx.rows("outbox"))
+                if row.destination not in without
             ]
             return max(0.0, (min(free_at) - tx.now).total_seconds()) if free_at else None
 
 
-def _told(row: DeliveryRow) -> OutboxRow:
+def _told(row: DeliveryRow, leased_until: datetime) -> OutboxRow:
     return OutboxRow(
         number=row.number,
         delivery_id=row.delivery.delivery_id,
@@ -133,6 +147,7 @@ def _told(row: DeliveryRow) -> OutboxRow:
         body="",
         attempts=row.attempts,
         created_at=row.created_at,
+        leased_until=leased_until,
     )
 
 

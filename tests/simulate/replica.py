@@ -105,7 +105,7 @@ class Replica:
         return OutboxWorker(
             TwinOutbox(self.store, self.process),
             PosterTwin(self.process, pool, endpoints),
-            resolve_posting(self.known.current),
+            resolve_posting(self.known.current, self.store.clock),
             self.store.clock,
             self.store.random.random,
             ready=pool.available,
