@@ -25,7 +25,7 @@ def _secret_at(moment: datetime, *, webhook: bool) -> str:
     snapshot: Any = SimpleNamespace(integrations={"int_1": destination}, webhooks={"acc_1": (destination,)})
     integration_id, webhook_id = (None, "whk_1") if webhook else ("int_1", None)
     row = OutboxRow(
-        1, "dlv_1", "acc_1", integration_id, webhook_id, "psn_1", "message.received", "{}", 0, START
+        1, "dlv_1", "acc_1", integration_id, webhook_id, "psn_1", "message.received", "{}", 0, START, START
     )
     posting = resolve_posting(lambda: snapshot, lambda: moment)(row)
     assert posting is not None
