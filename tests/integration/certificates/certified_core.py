@@ -64,7 +64,7 @@ async def serving(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[st
     everyone = frozenset({"*"})
     crm = ServiceTokenConfig("tok_1", "crm", digest(CRM_TOKEN), frozenset({"submit", "read"}), everyone)
     identities = IdentityInterceptor(
-        built_in_identities(EDGE_TOKEN, ADMIN_TOKEN), {digest(CRM_TOKEN): crm}.get, now, certified=True
+        built_in_identities([EDGE_TOKEN], [ADMIN_TOKEN]), {digest(CRM_TOKEN): crm}.get, now, certified=True
     )
     server = PolicyServer(
         Echo(),  # type: ignore[abstract]
