@@ -35,6 +35,7 @@ async def call(sender: RunningSender, name: str, metadata: Any) -> Any:
         "DeliverMessage": pb.DeliverMessageRequest(),
         "PostEvent": pb.PostEventRequest(destination_kind="sandbox_inbox"),
         "ProbeInstance": pb.ProbeInstanceRequest(),
+        "LookUpMessage": pb.LookUpMessageRequest(),
     }
     if name in empty:
         return await method(empty[name], metadata=metadata, timeout=5)
