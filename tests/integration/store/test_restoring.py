@@ -271,3 +271,19 @@ async def test_a_back_up_is_made_while_others_write(tmp_path: Path) -> None:
         people = copy.execute("SELECT count(*) FROM windows").fetchone()
     assert texts and set(texts) == {f"Message {number}" for number in range(len(texts))}
     assert people == (1,)
+
+
+async def test_events_that_waited_are_posted_again_under_the_ids_they_had(store: Store) -> None:
+    lost = await open_core(store.url, datetime.now(UTC))
+    await lost.inbound("Hello")
+    await lost.change(update(tables.outbox).values(leased_until=lost.clock() + timedelta(hours=1)))
+    before = [(row.id, row.body) for row in await lost.rows(tables.outbox)]
+    await store.save()
+    await lost.change(update(tables.outbox).values(state="sent"))
+    await lost.close()
+    core = await _core_on(await store.put_back())
+    waiting = [
+        row for row in await core.rows(tables.outbox) if row.state == "pending" and row.leased_until is None
+    ]
+    assert [(row.id, row.body) for row in waiting] == before != []
+    await core.close()
