@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.store.types import to_microseconds
 
-OLDEST: Final = 500
+OLDEST: Final = 128
 """So many rows of each destination are looked at."""
 
-FURTHER: Final = 100_000
+FURTHER: Final = 20_000
 """So many of one that gave nothing."""
 
 FURTHER_EVERY: Final = timedelta(seconds=10)
@@ -38,7 +38,7 @@ _OLDEST_OF: Final = """
         SELECT number, person_id, settled_at, next_attempt_at, coalesce(leased_until, 0) AS leased_until
         FROM outbox WHERE state = 'pending' AND {column} = {name}.id{more} ORDER BY number LIMIT :oldest
     ) AS waiting
-    WHERE {name}.id IS NOT NULL"""
+    WHERE {name}.id IS NOT NULL AND {name}.id <> ALL (CAST(:without AS text[]))"""
 
 _LINES: Final = """
 lines AS (
@@ -49,9 +49,7 @@ lines AS (
     FROM oldest
 ), going AS (
     SELECT destination, number, held, seen, greatest(next_attempt_at, leased_until) AS free_at
-    FROM lines
-    WHERE (settled_at IS NOT NULL OR person_id IS NULL OR number = head)
-        AND destination <> ALL (CAST(:without AS text[]))
+    FROM lines WHERE settled_at IS NOT NULL OR person_id IS NULL OR number = head
 )"""
 
 _BOTH: Final = (
