@@ -32,11 +32,15 @@ _DESTINATIONS: Final = """
     ) FROM {name} WHERE {name}.id IS NOT NULL
 )"""
 
+# Not "=", and ordered by both: for one value and by number alone, PostgreSQL may read the whole table in the order of
+# its primary key, in the hope of finding enough rows early.
 _OLDEST_OF: Final = """
     SELECT {name}.id AS destination, waiting.*
     FROM {name} CROSS JOIN LATERAL (
         SELECT number, person_id, settled_at, next_attempt_at, coalesce(leased_until, 0) AS leased_until
-        FROM outbox WHERE state = 'pending' AND {column} = {name}.id{more} ORDER BY number LIMIT :oldest
+        FROM outbox
+        WHERE state = 'pending' AND {column} >= {name}.id AND {column} <= {name}.id{more}
+        ORDER BY {column}, number LIMIT :oldest
     ) AS waiting
     WHERE {name}.id IS NOT NULL AND {name}.id <> ALL (CAST(:without AS text[]))"""
 
