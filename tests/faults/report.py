@@ -136,9 +136,7 @@ def _shown(totals: dict[str, Any]) -> str:
     steps = [f"| `{name}` | {count:,} |" for name, count in totals["kills_at_steps"].items()]
     steps += [f"| {name}, anywhere | {count:,} |" for name, count in totals["kills_anywhere"].items()]
     sums = f"{totals['recorded']} recorded runs, {rounds:,} rounds: **{totals['kills']:,} kills**, {looked:,} checks, "
-    sums += (
-        f"**{broken} violations**, {totals['unexpected']} processes that ended otherwise than they should."
-    )
+    sums += f"**{broken} violations**, {totals['unexpected']} things that went otherwise than they should."
     return "\n".join(
         [
             sums,

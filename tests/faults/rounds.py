@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from faults.acts import finish, open_company, work
 from faults.catalogue import Fault
@@ -73,33 +73,34 @@ async def play(faults: Sequence[Fault], seed: int, length: Length, tell: Tell) -
         faults = [fault for fault in faults if not fault.needs_root]
     usual = [fault for fault in faults if fault.border is None]
     if usual:
-        passes.append(await _play_in_one_world(usual, seed, length, tell, 0.0))
+        passes.append(await _play_in_one_world(usual, seed, length, tell, None))
     for fault in faults:
         if fault.border is not None:
-            now = datetime.now(UTC)
-            begins_at = fault.border(now) - timedelta(seconds=BEFORE_SECONDS)
-            shift = (begins_at - now).total_seconds()
-            passes.append(await _play_in_one_world([fault], seed, length, tell, shift))
+            border = fault.border(datetime.now(UTC))
+            passes.append(await _play_in_one_world([fault], seed, length, tell, border))
     return passes
 
 
 async def _play_in_one_world(
-    faults: Sequence[Fault], seed: int, length: Length, tell: Tell, shift_seconds: float
+    faults: Sequence[Fault], seed: int, length: Length, tell: Tell, border: datetime | None
 ) -> Pass:
     result = Pass()
+    shift_seconds = 0.0 if border is None else border.timestamp() - BEFORE_SECONDS - time.time()
     rounds: list[tuple[Played, Record, list[Line]]] = []
     async with running_world(shift_seconds, length.changes) as world:
         for fault in faults:
             record, lines = world.begin()
             record.slack_seconds = fault.slack_seconds
             tell(f"{fault.name} …")
-            await _work(world, fault, seed, length)
+            began, ended = await _work(world, fault, seed, length)
+            if border is not None and not began < border.timestamp() < ended:
+                world.services.unexpected.append(f"{fault.name}: the border was not crossed")
             accepted = sum(bool(request.accepted) for request in record.requests)
             rounds.append((Played(fault.name, seed, len(record.requests), accepted), record, lines))
-        began = time.monotonic()
+        rests_from = time.monotonic()
         tell("resting")
         rested = await world.rest(length.rest_seconds)
-        tell(f"at rest after {time.monotonic() - began:.0f} s" if rested else "work was left over")
+        tell(f"at rest after {time.monotonic() - rests_from:.0f} s" if rested else "work was left over")
         ledger = await world.ledger()
         for played, record, lines in rounds:
             evidence = world.evidence(ledger, record, lines)
@@ -115,7 +116,8 @@ async def _play_in_one_world(
     return result
 
 
-async def _work(world: World, fault: Fault, seed: int, length: Length) -> None:
+async def _work(world: World, fault: Fault, seed: int, length: Length) -> tuple[float, float]:
+    """Plays one round up to its healing; returns from when to when the company worked, by the world's clock."""
     rng = random.Random(f"{seed}/{fault.name}")
     seconds = length.kill_seconds if fault.kills else length.seconds
     if fault.border is not None:
@@ -124,6 +126,9 @@ async def _work(world: World, fault: Fault, seed: int, length: Length) -> None:
         client = Client(world, connections, rng)
         company = await open_company(world, client, fault.zone)
         scene = Scene(world, company, client, random.Random(rng.random()), seconds, length.whole)
+        began = world.clock.now()
         await asyncio.gather(work(company, client, seconds), fault.during(scene))
+        ended = world.clock.now()
         await world.heal()
         await finish(company, client)
+    return began, ended
