@@ -20,11 +20,8 @@ from faults.world import REST_SECONDS, Line, World, running_world
 
 Tell = Callable[[str], None]
 
-SHORT_LEASES: Mapping[str, float | str] = {
-    "policycore.dispatch.outbox:LEASE_SECONDS": 15.0,
-    "policycore.dispatch.dispatcher:LOST_SECONDS": 40.0,
-}
-"""What a dead policy core held is taken up sooner than in production; still later than any attempt ends."""
+SHORT_LEASES: Mapping[str, float | str] = {"policycore.dispatch.dispatcher:LOST_SECONDS": 40.0}
+"""What a dead policy core had handed out is given up sooner than in production; still later than any attempt ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _NO_LIMIT = 1_000_000
 _NO_PACE = (1_000.0, 10_000)
 _OUTSIDE = ("policycore-postgresql", "policycore-redis", "sender-instance", "sender-threecx")
 REST_SECONDS = 150.0
-"""Longer than a lease of the outbox (120 s) and than a message may be handed out unsettled (90 s)."""
+"""Longer than a message may be handed out unsettled (90 s), than a lease, and than the second retry of an event."""
 
 
 @dataclass(slots=True)
