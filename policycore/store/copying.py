@@ -19,13 +19,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from policycore.store import migrate, tables
 from policycore.store.embedded_file import Row, TableReader, alone_with, check_revision, path_of
+from policycore.store.partitions import Month, making, name_of
 from policycore.store.store_errors import StoreDiffers, StoreRefused
 from policycore.store.store_state_tables import store_state
+from policycore.store.types import from_microseconds
 
 BATCH_ROWS = 2_000
 """Rows that are in memory at once."""
 
 _BITS = 256
+_MOST_MONTHS = 120
+"""Whatever is older than ten years shares one partition."""
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _LOCK_SECONDS = 5
 _MOVED = (
     "This store was moved to PostgreSQL. To go back to it, and lose what happened since, run"
@@ -86,6 +91,7 @@ async def copy(source_url: str, target_url: str, progress: Progress) -> Copied:
         await migrate.upgrade(target_url)
         async with _transaction(target_url) as target:
             await _require_unused(target)
+            await _make_months(source, target)
             copied = await _copy_all(source, target, progress)
             await _set_numbers(target)
             await _verify(target, copied, progress)
@@ -130,6 +136,22 @@ _MADE_BY_MIGRATIONS = frozenset({"config_state", "store_state"})
 def _tables() -> list[Table]:
     """In an order in which every row finds those it refers to."""
     return list(tables.accounts.metadata.sorted_tables)
+
+
+async def _make_months(source: sqlite3.Connection, target: Any) -> None:
+    """Gives the policy log's past the partitions it would have had here. In the default one it would be read through
+    whenever another month is made.
+    """
+    oldest = source.execute("SELECT decided_at FROM decisions ORDER BY log_id LIMIT 1").fetchone()
+    if oldest is None:
+        return
+    this = Month.of(from_microseconds(await target.fetchval(_NOW)))
+    month = max(Month.of(from_microseconds(oldest[0])), this.later(-_MOST_MONTHS))
+    while month < this:
+        if await target.fetchval("SELECT to_regclass($1) IS NULL", name_of(month)):
+            for statement in making(month):
+                await target.execute(statement)
+        month = month.later(1)
 
 
 async def _copy_all(source: sqlite3.Connection, target: Any, progress: Progress) -> Copied:

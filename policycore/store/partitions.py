@@ -90,9 +90,25 @@ def missing_months(partitions: Sequence[Partition], now: datetime, ahead: int = 
     months = [Month.of(now).later(number) for number in range(ahead + 1)]
     names = {partition.name for partition in partitions}
     begins = max((each.end for each in partitions if each.end is not None and not each.monthly), default=None)
-    return [
-        month for month in months if f"{_MONTHLY}{month}" not in names and (begins is None or month >= begins)
-    ]
+    return [month for month in months if name_of(month) not in names and (begins is None or month >= begins)]
+
+
+def name_of(month: Month) -> str:
+    """The name of a month's partition."""
+    return f"{_MONTHLY}{month}"
+
+
+def making(month: Month) -> tuple[str, ...]:
+    """The statements that make a month's partition, for one transaction."""
+    name = name_of(month)
+    span = f"FROM ({to_microseconds(month.first)}) TO ({to_microseconds(month.later(1).first)})"
+    return (
+        f"CREATE TABLE {name} (LIKE {_PARENT} INCLUDING DEFAULTS)",
+        f"ALTER TABLE {name} ADD CONSTRAINT pk_{name} PRIMARY KEY (log_id)",
+        f"ALTER TABLE {name} ADD CONSTRAINT uq_{name}_id UNIQUE (id)",
+        # Unlike CREATE TABLE ... PARTITION OF, this stops nobody who inserts.
+        f"ALTER TABLE {_PARENT} ATTACH PARTITION {name} FOR VALUES {span}",
+    )
 
 
 async def make_partition(connection: AsyncConnection, month: Month) -> bool:
@@ -101,21 +117,13 @@ async def make_partition(connection: AsyncConnection, month: Month) -> bool:
 
     Errors: SQLAlchemy's `DBAPIError` if a lock is not to be had in time.
     """
-    span = (to_microseconds(month.first), to_microseconds(month.later(1).first))
     await connection.execute(text(f"SET LOCAL lock_timeout = '{_MAKING_WAIT}'"))
     stray = table(_DEFAULT, decisions.c.decided_at._copy())
     if await connection.scalar(
         select(exists().where(stray.c.decided_at >= month.first, stray.c.decided_at < month.later(1).first))
     ):
         return False
-    name = f"{_MONTHLY}{month}"
-    for statement in (
-        f"CREATE TABLE {name} (LIKE {_PARENT} INCLUDING DEFAULTS)",
-        f"ALTER TABLE {name} ADD CONSTRAINT pk_{name} PRIMARY KEY (log_id)",
-        f"ALTER TABLE {name} ADD CONSTRAINT uq_{name}_id UNIQUE (id)",
-        # Unlike CREATE TABLE ... PARTITION OF, this stops nobody who inserts.
-        f"ALTER TABLE {_PARENT} ATTACH PARTITION {name} FOR VALUES FROM ({span[0]}) TO ({span[1]})",
-    ):
+    for statement in making(month):
         await connection.execute(text(statement))
     return True
 

@@ -16,7 +16,9 @@ from policycore.store.copying import Copied, SetDigest, copy
 from policycore.store.engine import open_database
 from policycore.store.home import move_in
 from policycore.store.migrate import upgrade
+from policycore.store.partitions import Month, name_of
 from policycore.store.store_errors import StoreDiffers, StoreFenced, StoreRefused
+from policycore.store.types import to_microseconds
 from support.core_parts import PHONE, CoreParts, TestClock, open_core
 
 OTHER = "+966500000009"
@@ -73,6 +75,26 @@ async def test_every_row_arrives_and_numbers_go_on(tmp_path: Path, postgres_url:
     outbox_numbers = await driver.fetchval("SELECT nextval(pg_get_serial_sequence('outbox', 'number'))")
     assert outbox_numbers == newest + 1
     await driver.close()
+
+
+async def test_the_past_of_the_policy_log_arrives_in_its_months(tmp_path: Path, postgres_url: str) -> None:
+    source = await _full_store(tmp_path)
+    file = sqlite3.connect(str(make_url(source).database))
+    now = datetime.now(UTC)
+    old = Month.of(now).later(-2)
+    count = file.execute("SELECT count(*) FROM decisions").fetchone()[0]
+    first = "log_id = (SELECT min(log_id) FROM decisions)"
+    file.execute(f"UPDATE decisions SET decided_at = {to_microseconds(old.first)} WHERE {first}")
+    file.commit()
+    file.close()
+    await copy(source, postgres_url, _ignore)
+    driver = await _driver(postgres_url)
+    rows = await driver.fetch("SELECT tableoid::regclass::text, count(*) FROM decisions GROUP BY 1")
+    months = await driver.fetch("SELECT relid FROM pg_partition_tree('decisions') WHERE isleaf")
+    await driver.close()
+    assert {row[0]: row[1] for row in rows} == {name_of(old): 1, name_of(Month.of(now)): count - 1}
+    # Two months that are over, this one, three ahead, and the default one.
+    assert len(months) == 7
 
 
 async def test_the_core_works_on_what_was_copied(tmp_path: Path, postgres_url: str) -> None:
