@@ -29,7 +29,7 @@ async def upgrade(url: str) -> str:
     """Brings the database up to the newest revision, in one transaction, and returns that revision.
 
     What would lock a large table for long is done before, beside the work of those who use it.
-    Does nothing if there is nothing to do. Two callers at once wait for each other (at most a minute). Services may
+    Does nothing if there is nothing to do. Two callers at once wait for each other. Services may
     work meanwhile: whoever waits for a table's lock has everybody else wait behind him, so that is given up after a
     second, and tried again a little later, for about half a minute in all.
 

@@ -65,12 +65,11 @@ async def prepared(
                 await _build_indexes(connection, _INDEXES)
                 await _bound_log(connection, clock())
             await _build_indexes(connection, _OUTBOX_INDEXES)
-        try:
-            yield
-        except BaseException:
-            async with engine.connect() as connection:
+            try:
+                yield
+            except BaseException:
                 await _forget_bounds(connection)
-            raise
+                raise
     finally:
         await engine.dispose()
 
@@ -78,7 +77,8 @@ async def prepared(
 async def _take_turn(connection: AsyncConnection) -> None:
     """Waits without a snapshot: building an index waits for everybody who has one, this migrator's rival included.
 
-    The turn ends with the connection.
+    The turn ends with the connection, when the migration is over: a rival who came in between would take away the check
+    that this one relies on.
     """
     mine = text(f"SELECT pg_try_advisory_lock({_TURN})")
     while not await connection.scalar(mine):  # noqa: ASYNC110 - whoever has it is another process
