@@ -94,7 +94,7 @@ async def test_a_slot_is_one_script_and_a_member_one_journey(cluster: RedisClust
 
 
 async def test_never_more_than_the_limit_however_many_ask_at_once(cluster: RedisClusterOfThree) -> None:
-    async with opened(cluster) as one, opened(cluster) as other:
+    async with opened(cluster, budget=20) as one, opened(cluster, budget=20) as other:
         batch = [Admission(name, 20) for name in NAMES[:10]]
         answers = await asyncio.gather(*(side.admit(batch) for side in (one, other) for _ in range(20)))
     passed = [sum(answer[place] == 0.0 for answer in answers) for place in range(len(batch))]

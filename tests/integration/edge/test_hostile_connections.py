@@ -96,7 +96,8 @@ async def test_a_head_that_trickles_ends_with_its_time(hasty: Edge) -> None:
         for number in range(1_000):
             writer.write(f"X-{number}: a\r\n".encode())
             await asyncio.sleep(0.05)
-            if reader.at_eof():
+            # Who closes before everything was read resets the connection.
+            if reader.at_eof() or reader.exception() is not None:
                 break
     writer.close()
     assert number < 100

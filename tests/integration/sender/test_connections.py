@@ -135,7 +135,7 @@ async def test_a_close_that_crosses_a_request_is_never_asked_again() -> None:
     async with server(impatient) as port, door() as egress:
         found = await asyncio.gather(*(one(egress, port) for _ in range(300)))
     answered = sum(map(ok, found))
-    assert answered > 100
+    assert 0 < answered < len(found)
     assert answered <= peer.requests <= len(found)
     for exchange in found:
         if not ok(exchange):
