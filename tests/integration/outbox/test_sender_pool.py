@@ -116,7 +116,7 @@ async def test_what_was_not_written_when_the_streams_broke_may_be_tried_again() 
     sender.read.clear()
     async with serving(sender) as port, World([port]) as world:
         await world.ready()
-        big = "x" * 4_096
+        big = "x" * 16_384
         calls = [asyncio.create_task(world.pool.deliver(message(n, big), INSTANCE)) for n in range(3_000)]
         await asyncio.sleep(0.3)
         sender.breaks.set()
