@@ -1,4 +1,4 @@
-"""Runs retention and the making of partitions every minute, and tells what was done."""
+"""Runs retention and the making of partitions now and then, and tells what was done."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from policycore.store.retention import Removed, Retention
 
 _log = structlog.get_logger(__name__)
 
-_EVERY_SECONDS = 60.0
 _MOST_SECONDS = 30.0
 """A run goes on at once if it did something, for so long; then others have the database for a while."""
 
@@ -24,7 +23,7 @@ class RetentionWatch:
         self._metrics = metrics
         self._monotonic = monotonic
 
-    async def run_every(self, seconds: float = _EVERY_SECONDS) -> None:
+    async def run_every(self, seconds: float) -> None:
         """Runs for ever. Nothing that goes wrong here ends it."""
         while True:
             await asyncio.sleep(seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from sender import steps
 from sender.backends.chats import in_order
 from sender.backends.wire import ChatView
 from sender.deliver import Route
@@ -36,6 +37,7 @@ class LookUps:
         except WithheldError as withheld:
             return LookUpResult(LookUpOutcome.FAILED, withheld.code)
         try:
+            steps.passed("look.taken")
             return await self._ask(route.door, route.backend.chats, wanted, deadline)
         except UnaddressableError:
             return _NOT_OFFERED
@@ -53,6 +55,7 @@ class LookUps:
             if part.outcome is not LookUpOutcome.LOOKED:
                 return part
             found.update((each.external_message_id, each) for each in part.found)
+        steps.passed("look.answering")
         return LookUpResult(LookUpOutcome.LOOKED, "looked", in_order(found.values()))
 
 

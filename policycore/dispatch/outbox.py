@@ -28,6 +28,8 @@ LEASE_ROWS = 200
 LEASE_SECONDS = 30.0
 """A process that dies leaves its rows to the others after so long; one that lives extends its leases in time."""
 
+HEARTBEATS_IN_A_LEASE = 3
+
 MOST_HELD = 2_000
 CONCURRENCY_OF_ONE_DESTINATION = 8
 MOST_DESTINATIONS = 10_000
@@ -211,12 +213,13 @@ class OutboxWorker:
 
     async def _heartbeat_loop(self) -> None:
         while not self._stopping:
-            await _set_within(self._stopped, self._lease_seconds / 3)
+            await _set_within(self._stopped, self._lease_seconds / HEARTBEATS_IN_A_LEASE)
             if not self._leases or self._stopping:
                 continue
             asked = dict(self._leases)
             try:
                 kept = await self._store.extend(asked, self._lease_seconds)
+                steps.passed("deliver.extended")
             except Exception as error:  # noqa: BLE001  # whatever a database's driver raises: it will be back
                 _log.warning("outbox_not_extended", rows=len(asked), error=type(error).__name__)
                 continue

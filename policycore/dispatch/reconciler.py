@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from policycore import steps
 from policycore.errors import PolicyCoreError
 from policycore.event_ledger import EventWrites
 from policycore.ids import RandomBytes
@@ -55,6 +56,8 @@ class Reconciler:
     async def run_round(self) -> int:
         """Looks for every message whose turn has come; returns how many were settled."""
         due = await self._ledger.claim_due(IN_A_ROUND)
+        if due:
+            steps.passed("look.claimed")
         by_instance: dict[str, list[UnknownMessage]] = {}
         for message in due:
             by_instance.setdefault(message.instance_id, []).append(message)
@@ -86,6 +89,7 @@ class Reconciler:
             await self._ledger.note_look(message.message_id, "instance_removed", again=False)
             return 0, False
         look = await self._looker.look_up(message, instance)
+        steps.passed("look.heard")
         if look.outcome is not LookOutcome.LOOKED:
             again = look.outcome is LookOutcome.FAILED
             await self._ledger.note_look(message.message_id, look.reason, again=again)
@@ -118,6 +122,8 @@ class Reconciler:
             writes = EventWrites()
             tell_status(changed, transaction.snapshot, writes, self._random)
             await transaction.write(writes)
+            steps.passed("look.written")
+        steps.passed("look.committed")
         if writes.deliveries:
             self._deliveries_waiting()
         return changed

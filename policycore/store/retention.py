@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, exists, func, or_, select, table, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore import steps
 from policycore.ledger import MessageState
 from policycore.store.engine import Database
 from policycore.store.expiry import EVENTS_LIFE, remove_expired_events
@@ -103,6 +104,7 @@ class Retention:
                 made = await make_partition(connection, month)
                 removed.made += made
                 removed.strays += not made
+            steps.passed("keep.made_ahead")
 
     async def _remove_decisions(self, removed: Removed) -> None:
         """Whole partitions where there are, else rows by their number, which rises with their time."""
@@ -134,6 +136,7 @@ class Retention:
             async with self._turn() as turn:
                 if turn is not None:
                     await drop_partition(turn[0], part)
+                    steps.passed("keep.dropped")
                     removed.partitions += 1
         return [part for part in found if part not in ended and not part.monthly]
 
@@ -162,6 +165,7 @@ class Retention:
                 await _note_progress(
                     connection, account_id, texts_until, messages_until, now if done else _BEGINNING
                 )
+                steps.passed("keep.account_noted")
             removed.texts += texts
             removed.messages += gone
             if done:
@@ -215,6 +219,7 @@ class Retention:
                     outbox.c.created_at <= now - timedelta(days=days),
                 )
                 rows = (await connection.execute(statement)).rowcount
+            steps.passed("keep.deliveries_removed")
             removed.deliveries += rows
             if rows < _AT_ONCE:
                 return

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from policycore import steps
 from policycore.errors import NotFound
 from policycore.event_ledger import EventWrites, Settlement
 from policycore.ids import RandomBytes
@@ -73,6 +74,8 @@ class UnknownMessages:
             await transaction.write(writes)
             detail = {"finding": finding.name.lower(), "reason": reason}
             await transaction.write_audit(caller.name, "SettleMessage", message_id, view.account_id, detail)
+            steps.passed("settle.written")
+        steps.passed("settle.committed")
         if writes.deliveries:
             self._deliveries_waiting()
         return view

@@ -20,6 +20,9 @@ from support.gateway import Gateway
 REPLICAS = (1, 2)
 NO_CHANGES: Mapping[str, float | str] = {}
 """The services as they are shipped."""
+_KEPT = {"HUBGATE_LOG_RETENTION_MONTHS": "120", "HUBGATE_TEXT_RETENTION_DAYS": "3650"}
+"""Retention does its rounds, and nothing of a round of faults is old enough for it."""
+
 _READY_SECONDS = 30.0
 _LEAVES_WITHIN_SECONDS = 25.0
 
@@ -114,6 +117,7 @@ class Services:
         listen = f"127.0.0.1:{port}"
         environ = {**self._gateway.environment, f"HUBGATE_{service.upper()}_LISTEN": listen}
         environ["HUBGATE_LOG_LEVEL"] = "warning"
+        environ.update(_KEPT)
         if service == "edge":
             core = self.proxies[f"edge{number}-policycore{number}"]
             environ["HUBGATE_POLICYCORE_ADDRESS"] = f"127.0.0.1:{core.port}"

@@ -23,6 +23,13 @@ Tell = Callable[[str], None]
 SHORT_LEASES: Mapping[str, float | str] = {"policycore.dispatch.dispatcher:LOST_SECONDS": 40.0}
 """What a dead policy core had handed out is given up sooner than in production; still later than any attempt ends."""
 
+OFTEN: Mapping[str, float | str] = {
+    "policycore.main:RECONCILE_SECONDS": 0.3,
+    "policycore.main:RETENTION_SECONDS": 0.3,
+    "policycore.dispatch.outbox:HEARTBEATS_IN_A_LEASE": 100,
+}
+"""What is done by the clock, and not for a caller, is done so often that processes die in the midst of it, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -84,7 +91,7 @@ async def _play_in_one_world(
     result = Pass()
     shift_seconds = 0.0 if border is None else border.timestamp() - BEFORE_SECONDS - time.time()
     rounds: list[tuple[Played, Record, list[Line]]] = []
-    async with running_world(shift_seconds, length.changes) as world:
+    async with running_world(shift_seconds, {**OFTEN, **length.changes}) as world:
         for fault in faults:
             record, lines = world.begin()
             record.slack_seconds = fault.slack_seconds

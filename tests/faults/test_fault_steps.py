@@ -6,7 +6,19 @@ import pytest
 
 from faults.code_steps import ROOT, SERVICES, StepError, steps_of
 
-WORKS = {"ingest", "submit", "decide", "reserve", "permit", "call", "record", "deliver"}
+WORKS = {
+    "ingest",
+    "submit",
+    "decide",
+    "reserve",
+    "permit",
+    "call",
+    "record",
+    "deliver",
+    "look",
+    "settle",
+    "keep",
+}
 
 
 def services(root: Path, **sources: str) -> Path:
