@@ -15,6 +15,7 @@ from policycore.registry.system_state import ComponentState, SystemState
 from policycore.store.engine import Database
 from policycore.store.invariant_store import SHOWN_FOR, Notices, read_notices
 from policycore.store.outbox import count_given_up
+from policycore.store.partitions import Month, months_in_default
 from policycore.store.unknowns import count_unknown
 
 VERSION = "0.1.0"
@@ -45,8 +46,8 @@ class CoreWatch:
         self._invariants_every = timedelta(seconds=invariants_every_seconds)
 
     async def look(self) -> SystemState:
-        """Looks at database, clock, invariants, deliveries, counters, senders and instances. A broken part is told, not
-        raised.
+        """Looks at database, clock, invariants, deliveries, unknown messages, policy log, counters, senders and
+        instances. A broken part is told, not raised.
         """
         database, revision, database_time = await self._database_state()
         parts = [database]
@@ -55,6 +56,8 @@ class CoreWatch:
             parts.append(await self._invariants_state(database_time))
             parts.append(await self._deliveries_state(database_time))
             parts.append(await self._unknown_state(database_time))
+            if self._database.is_postgres:
+                parts.append(await self._log_state(database_time))
         parts.append(await self._counters_state())
         parts.extend(_sender_state(link) for link in self._links)
         parts.extend(self._instance_states())
@@ -104,6 +107,22 @@ class CoreWatch:
             words += f" {to_settle} of them wait for a person: hubgate message unknown --to-settle."
         return ComponentState("unknown messages", not to_settle, words)
 
+    async def _log_state(self, now: datetime) -> ComponentState:
+        """A month that is over and lies in the default partition is told, but nothing that anybody has to mend."""
+        try:
+            async with self._database.reading() as connection:
+                found = await months_in_default(connection)
+        except (PolicyCoreError, SQLAlchemyError) as error:
+            return ComponentState("policy log", False, f"It cannot be read: {type(error).__name__}.")
+        if found is None:
+            return ComponentState("policy log", True, "Every decision is in the partition of its month.")
+        first, last = found
+        span = _month(first) if first == last else f"{_month(first)} to {_month(last)}"
+        words = f"Its default partition holds decisions of {span}, for which there was no partition."
+        if last < Month.of(now):
+            return ComponentState("policy log", True, words)
+        return ComponentState("policy log", False, f"{words} See docs/scaling.md for why.")
+
     async def _deliveries_state(self, now: datetime) -> ComponentState:
         try:
             async with self._database.reading() as connection:
@@ -137,6 +156,10 @@ class CoreWatch:
 def _broken(notices: Notices) -> str:
     parts = [f"{name} {count} (newest: {subject})" for name, (count, subject) in notices.broken.items()]
     return f"Broken in the last {SHOWN_FOR.days} days: {', '.join(parts)}. See docs/invariants.md."
+
+
+def _month(month: Month) -> str:
+    return month.first.strftime("%Y-%m")
 
 
 def _minute(moment: datetime) -> str:

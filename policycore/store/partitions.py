@@ -128,6 +128,15 @@ async def make_partition(connection: AsyncConnection, month: Month) -> bool:
     return True
 
 
+async def months_in_default(connection: AsyncConnection) -> tuple[Month, Month] | None:
+    """The months of the first and of the last row that went into the default partition; None if it is empty."""
+    rows = table(_DEFAULT, decisions.c.log_id._copy(), decisions.c.decided_at._copy())
+    # By number, which rises with time: there is an index, however many rows there are.
+    first = await connection.scalar(select(rows.c.decided_at).order_by(rows.c.log_id).limit(1))
+    last = await connection.scalar(select(rows.c.decided_at).order_by(rows.c.log_id.desc()).limit(1))
+    return None if first is None or last is None else (Month.of(first), Month.of(last))
+
+
 async def drop_partition(connection: AsyncConnection, partition: Partition) -> None:
     """Drops a partition with its rows. Errors: SQLAlchemy's `DBAPIError` if the lock is not to be had at once."""
     await connection.execute(text(f"SET LOCAL lock_timeout = '{_DROPPING_WAIT}'"))

@@ -26,6 +26,7 @@ from policycore.store.online_steps import prepared
 from policycore.store.partitions import Month, make_partition, missing_months, read_partitions
 from policycore.store.retention import Keeping, Retention
 from policycore.store.types import to_microseconds
+from policycore.system_watch import CoreWatch
 from support.core_parts import CoreParts, open_core
 
 COLUMNS = (
@@ -204,6 +205,38 @@ async def test_a_missing_month_refuses_no_decision(core: CoreParts, postgres_url
     found = await SqlLogReader(core.database).decision(None, first.decision_id)
     assert found is not None
     assert found.log_id == first.log_id
+
+
+async def _shown(core: CoreParts) -> tuple[bool, str]:
+    watch = CoreWatch(core.database, core.counters, [], core.config.current, core.clock)
+    [part] = [each for each in (await watch.look()).components if each.name == "policy log"]
+    return part.healthy, part.explanation
+
+
+async def test_administrators_are_told_of_months_without_a_partition(
+    core: CoreParts, postgres_url: str
+) -> None:
+    await core.inbound("Hello")
+    await core.reply("In its month.")
+    assert (await _shown(core))[0]
+    async with core.database.transaction() as connection:
+        await _drop_months(connection)
+    decided = await core.reply("In no month.")
+    healthy, words = await _shown(core)
+    assert not healthy
+    this = Month.of(core.clock())
+    assert f"holds decisions of {this.first:%Y-%m}, " in words
+    # That of a month that is over is told; there is nothing left that could be done about it.
+    long_ago = this.later(-2)
+    moment = to_microseconds(long_ago.first)
+    await ask(postgres_url, f"UPDATE decisions SET decided_at = {moment} WHERE log_id = {decided.log_id}")
+    healthy, words = await _shown(core)
+    assert healthy
+    assert f"holds decisions of {long_ago.first:%Y-%m}, " in words
+    await core.reply("Another one.")
+    healthy, words = await _shown(core)
+    assert not healthy
+    assert f"of {long_ago.first:%Y-%m} to {this.first:%Y-%m}, " in words
 
 
 async def test_months_are_made_ahead_once(core: CoreParts) -> None:
