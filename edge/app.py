@@ -147,7 +147,9 @@ def _plain(method: Method, path: str, endpoint: Served) -> HTTPRouteHandler:
         params = {name: str(value) for name, value in request.path_params.items()}
         return _response(await endpoint(HttpRequest(cast(Scope, request.scope), request.receive, params)))
 
-    return HTTPRouteHandler(path, http_method=method)(handler)
+    # Whoever asks with HEAD gets the head of the very answer: the server keeps the body to itself.
+    methods: list[Method] = ["GET", "HEAD"] if method == "GET" else [method]
+    return HTTPRouteHandler(path, http_method=methods)(handler)
 
 
 def _response(answer: HttpAnswer) -> Response[bytes]:

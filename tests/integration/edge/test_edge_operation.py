@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import httpx
-from integration.edge.edge_under_test import Edge, edge_on, running_edge, until, until_status
+import pytest
+from integration.edge.edge_under_test import WEBHOOK, Edge, edge_on, running_edge, until, until_status
 from integration.edge.scripted_core import EDGE_TOKEN, SECRET, ScriptedCore, serving
 
 from edge.main import serve
@@ -46,6 +47,40 @@ async def test_documents_are_served(edge: Edge) -> None:
     collection = await edge.client.get("/postman.json")
     assert "attachment" in collection.headers["content-disposition"]
     assert collection.json()["info"]["name"] == "hubgate"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/healthz", 200), ("/readyz", 200), ("/", 200), ("/openapi.json", 200), ("/admin/decisions", 401)],
+)
+async def test_a_head_is_the_answer_to_get_without_its_body(edge: Edge, path: str, status: int) -> None:
+    whole = await edge.client.get(path)
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    try:
+        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0].split()[1] == str(whole.status_code) == str(status)
+    assert f"content-length: {len(whole.content)}" in lines
+    assert f"content-type: {whole.headers['content-type']}" in lines
+    assert rest == b""
+
+
+async def test_a_head_of_an_edge_that_is_not_ready_says_so() -> None:
+    async with edge_on(free_port(), ScriptedCore(), ready_first=False) as edge:
+        assert (await edge.client.head("/readyz")).status_code == 503
+        assert (await edge.client.head("/healthz")).status_code == 200
+
+
+async def test_what_is_only_posted_to_has_no_head(edge: Edge) -> None:
+    for path in (WEBHOOK, "/api/send-message"):
+        refused = await edge.client.head(path)
+        assert refused.status_code == 405
+        assert "POST" in refused.headers["allow"]
+        assert "HEAD" not in refused.headers["allow"]
 
 
 async def test_unknown_addresses_and_methods_are_answered_in_json(edge: Edge) -> None:
