@@ -27,6 +27,8 @@ OFTEN: Mapping[str, float | str] = {
     "policycore.main:RECONCILE_SECONDS": 0.3,
     "policycore.main:RETENTION_SECONDS": 0.3,
     "policycore.dispatch.outbox:HEARTBEATS_IN_A_LEASE": 100,
+    # 10 s. A second would reach every account as surely, and load the database with the accounts of many rounds.
+    "policycore.store.retention:_LOOK_EVERY": "policycore.store.outbox_lines:FURTHER_EVERY",
 }
 """What is done by the clock, and not for a caller, is done so often that processes die in the midst of it, too."""
 
