@@ -13,11 +13,15 @@ _MOST_PASSINGS = 3
 
 
 class Reaper:
-    """Kills at the steps that were tried least, at most three processes at a time, never both of a service."""
+    """Kills at the steps that were tried least, at most three processes at a time, never both of a service.
 
-    def __init__(self, services: Services, rng: random.Random) -> None:
+    With `only`, processes of that service alone.
+    """
+
+    def __init__(self, services: Services, rng: random.Random, only: str = "") -> None:
         self._services = services
         self._rng = rng
+        self._only = only
         self._busy: set[str] = set()
         self._tried: dict[tuple[str, str], int] = {}
 
@@ -44,7 +48,7 @@ class Reaper:
         free = [
             (self._tried.get((service, step), 0), self._rng.random(), service, step)
             for service, steps in self._services.steps.items()
-            if service not in self._busy
+            if service not in self._busy and self._only in ("", service)
             for step in steps
         ]
         if not free:

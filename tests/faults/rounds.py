@@ -37,7 +37,8 @@ OFTEN: Mapping[str, float | str] = {
 class Length:
     """Seconds of work in a round, and in one that kills; `whole`: faults last as long as they are meant to.
 
-    `changes` are constants of the services that differ from what is shipped; `rest_seconds` bounds the wait for rest.
+    `changes` are constants of the services that differ from what is shipped; `rest_seconds` bounds the wait for rest;
+    without `timed` the time that answers take is not judged.
     """
 
     seconds: float = 6.0
@@ -45,6 +46,7 @@ class Length:
     whole: bool = True
     changes: Mapping[str, float | str] = field(default_factory=dict)
     rest_seconds: float = REST_SECONDS
+    timed: bool = True
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ async def _play_in_one_world(
         ledger = await world.ledger()
         for played, record, lines in rounds:
             evidence = world.evidence(ledger, record, lines)
-            found: Judgement = judge(evidence)
+            found: Judgement = judge(evidence, timed=length.timed)
             played.checks, played.violations = found.checks, found.violations
             result.played.append(played)
             result.evidence.append(evidence)
