@@ -21,6 +21,7 @@ COPY requirements/run.txt requirements/
 RUN /opt/hubgate/bin/pip install --quiet --require-hashes -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY proto/gen proto/gen
+COPY certificates certificates
 COPY edge edge
 COPY policycore policycore
 COPY sender sender

@@ -10,7 +10,7 @@ WORKERS ?= 2
 SEED ?= 1
 HISTORIES ?= 10000
 ROUNDS ?= 1
-PACKAGES := edge policycore sender cli bench tests proto/plugins
+PACKAGES := certificates edge policycore sender cli bench tests proto/plugins
 PIP_COMPILE = $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
 

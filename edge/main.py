@@ -19,13 +19,13 @@ import structlog
 import uvicorn
 import uvloop
 
+from certificates.folder import Certificates, CertificatesError
 from edge.api.admin_decisions import AdminDecisions
 from edge.api.documents import Documents
 from edge.api.sandbox import Sandbox
 from edge.api.send_message import SendApi
 from edge.api.system import SystemState
 from edge.app import Routes, create_app
-from edge.certificates import Certificates, CertificatesError
 from edge.clients.policycore import PolicyCore
 from edge.connection import ConnectionLimits, protocol_with
 from edge.credential_feed import CredentialFeed

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from certificates.folder import RENEWAL_LOOK_SECONDS, Certificates
 from policycore.after_commit import GUARDED_FOR, AfterCommit
-from policycore.certificates import RENEWAL_LOOK_SECONDS, Certificates
 from policycore.checks import build_checks
 from policycore.content.load import load_scorer
 from policycore.counters.memory import MemoryCounters

@@ -15,8 +15,8 @@ import uvloop
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
+from certificates.folder import CertificatesError
 from policycore.assembly import PolicyCore, Surroundings, assemble
-from policycore.certificates import CertificatesError
 from policycore.errors import PolicyCoreError
 from policycore.logs import configure_logs
 from policycore.registry.credentials import token_id

@@ -140,9 +140,6 @@ class QuotaFact(Struct, frozen=True):
     resets_at: datetime
 
 
-UNACKNOWLEDGED = "unacknowledged"
-
-
 class ShareFact(Struct, frozen=True):
     """What one caller may use of the account's quotas, and has used; `caller` as the rules name it."""
 
@@ -152,10 +149,10 @@ class ShareFact(Struct, frozen=True):
 
 
 class InstanceFact(Struct, frozen=True):
-    """The instance that was chosen. `state` is `open`, `connecting` or `close`; or `unacknowledged`, whatever it says,
-    while it is held because what it accepts is not acknowledged any more.
+    """The instance that was chosen. `state` is `open`, `connecting` or `close`.
 
-    `hold` is why this process sends nothing through it for `hold_seconds`: `unanswered`, `busy`, or empty.
+    `hold` is why nothing is sent through it for `hold_seconds`, whatever its state: `unacknowledged` (by people,
+    `unacknowledged_since`), `unanswered` (by its back end), `busy`, or empty.
     """
 
     instance_id: str

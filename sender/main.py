@@ -14,10 +14,10 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 
+from certificates.folder import Certificates, CertificatesError
 from sender.addresses import AddressPolicy
 from sender.backend_door import BackendDoor
 from sender.backends.registry import BACKENDS
-from sender.certificates import Certificates, CertificatesError
 from sender.deliver import Delivery, Route
 from sender.destinations.registry import DESTINATIONS
 from sender.egress import Egress

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import grpc
 
+from certificates.folder import POLICYCORE_NAME, RENEWAL_LOOK_SECONDS, Certificates, expected_name
 from edge import model
-from edge.certificates import POLICYCORE_NAME, RENEWAL_LOOK_SECONDS, Certificates, expected_name
 from edge.clients import convert
 from edge.clients.failures import from_rpc
 from edge.clients.submit_lanes import SubmitLanes

@@ -3,18 +3,24 @@
 from datetime import datetime, timedelta
 from math import ceil
 
-from policycore.model import UNACKNOWLEDGED, Facts, Finding, InstanceFact, Intent, Rules, allow
+from policycore.model import Facts, Finding, InstanceFact, Intent, Rules, allow
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 SANDBOX = "sandbox"
 """The only back end that test keys reach."""
+
+_HELD_BACK = {
+    "unacknowledged": "Nothing that the instance {} accepted lately was acknowledged",
+    "unanswered": "The back end of the instance {} did not answer the last messages",
+    "busy": "The instance {} has as many messages under way as it is given at once",
+}
 
 _ALLOWED = allow(CheckName.INSTANCE)
 
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     """Deny without an instance and for a test key outside the sandbox; defer while the instance is not
-    `open`, does not acknowledge what it accepts, or is held back.
+    `open` or is held back.
     """
     instance = facts.instance
     if instance is None:
@@ -35,12 +41,9 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     if instance.state_changed_at is not None:
         noted["state_changed_at"] = instance.state_changed_at.isoformat(timespec="seconds")
         since = f" since {noted['state_changed_at']}"
-    if instance.state == UNACKNOWLEDGED:
-        explanation = f"Nothing that the instance {instance.instance_id} accepted{since} was acknowledged."
-    else:
-        explanation = (
-            f"The instance {instance.instance_id} is not connected: its state is {instance.state!r}{since}."
-        )
+    explanation = (
+        f"The instance {instance.instance_id} is not connected: its state is {instance.state!r}{since}."
+    )
     reason = ReasonCode.INSTANCE_NOT_CONNECTED
     return Finding(CheckName.INSTANCE, Verdict.DEFER, reason, explanation, facts=noted)
 
@@ -48,12 +51,8 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
 def _held_back(instance: InstanceFact, now: datetime) -> Finding:
     """Defers for as long as the instance is held back."""
     seconds = instance.hold_seconds
-    if instance.hold == "unanswered":
-        reason = ReasonCode.INSTANCE_NOT_CONNECTED
-        what = f"The back end of the instance {instance.instance_id} did not answer the last messages"
-    else:
-        reason = ReasonCode.OVERLOADED
-        what = f"The instance {instance.instance_id} has as many messages under way as it is given at once"
+    reason = ReasonCode.OVERLOADED if instance.hold == "busy" else ReasonCode.INSTANCE_NOT_CONNECTED
+    what = _HELD_BACK[instance.hold].format(instance.instance_id)
     return Finding(
         CheckName.INSTANCE,
         Verdict.DEFER,

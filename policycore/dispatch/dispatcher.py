@@ -26,8 +26,8 @@ from policycore.ports import (
     Senders,
 )
 from policycore.registry.snapshot import InstanceConfig, Snapshot
-from policycore.usecases.bodies import STATUS_UPDATED, status_body
-from policycore.usecases.deliveries import deliveries_for, webhook_wants
+from policycore.usecases.bodies import STATUS_UPDATED
+from policycore.usecases.deliveries import tell_status, webhook_wants
 from policycore.usecases.group_commit import GroupCommit
 from policycore.usecases.record_events import Report
 
@@ -285,9 +285,10 @@ class Dispatcher:
         async with self._ledger.begin() as transaction:
             views = await transaction.settle(settlements)
             writes = EventWrites()
+            ended = [view for view in views.values() if view.state is not MessageState.WAITING]
+            tell_status(ended, transaction.snapshot, writes, self._random)
             for settlement in settlements:
                 view = views[settlement.message_id]
-                self._tell(view, transaction.snapshot, writes)
                 add_consequences(settlement.outcome, view, writes, transaction.now, self._random)
             await transaction.write(writes)
         if writes.deliveries:
@@ -299,17 +300,6 @@ class Dispatcher:
                 self._opted_out(suppression.person_id)
         await self._slow_down(settlements, views)
         return views
-
-    def _tell(self, view: MessageView, snapshot: Snapshot, writes: EventWrites) -> None:
-        if view.state.name == "WAITING":
-            return
-        writes.events.append((STATUS_UPDATED, view))
-        instance = snapshot.instances.get(view.instance_id)
-        if instance is not None:
-            body = status_body(view, instance.name)
-            writes.deliveries.extend(
-                deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, self._random)
-            )
 
     async def _slow_down(self, settlements: Sequence[Settlement], views: dict[str, MessageView]) -> None:
         """A back end that says "too fast" moves the next turns of its instance, or of the one pair, away."""
@@ -369,8 +359,7 @@ class Dispatcher:
         async with self._ledger.begin() as transaction:
             changed = await transaction.match_receipts()
             writes = EventWrites()
-            for view in changed:
-                self._tell(view, transaction.snapshot, writes)
+            tell_status(changed, transaction.snapshot, writes, self._random)
             await transaction.write(writes)
         if writes.deliveries:
             self._deliveries_waiting()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import grpc
 
+from certificates.folder import SENDER_NAME, Certificates, expected_name
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
-from policycore.certificates import SENDER_NAME, Certificates, expected_name
 
 OBEDIENT_SECONDS = 0.8
 """A sender that has heard nothing for 1 s attempts nothing; one that acknowledged longer ago than this is not

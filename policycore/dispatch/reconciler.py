@@ -14,7 +14,7 @@ from policycore.ledger import MessageView
 from policycore.reconciliation import FoundMessage, UnknownMessage, match
 from policycore.registry.snapshot import Snapshot
 from policycore.unknown_ledger import BackendLooker, LookOutcome, UnknownLedger
-from policycore.usecases.settle_unknown import tell_status
+from policycore.usecases.deliveries import tell_status
 
 AT_ONCE = 4
 """Looks under way at once in one process; one instance is looked at one by one."""

@@ -1,12 +1,13 @@
 """Which 3CX integrations and customer webhooks an event goes to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from policycore.event_ledger import NewDelivery
+from policycore.event_ledger import EventWrites, NewDelivery
 from policycore.ids import RandomBytes, new_id
+from policycore.ledger import MessageView
 from policycore.registry.snapshot import InstanceConfig, Snapshot, WebhookConfig
-from policycore.usecases.bodies import OPTED_OUT, RECEIVED
+from policycore.usecases.bodies import OPTED_OUT, RECEIVED, STATUS_UPDATED, status_body
 
 _FOR_AGENTS = frozenset({RECEIVED, OPTED_OUT})
 """What a phone system is told. Receipts are for the systems that asked for them: customer webhooks."""
@@ -47,6 +48,20 @@ def deliveries_for(
         )
         for integration_id, webhook_id in targets
     ]
+
+
+def tell_status(
+    views: Iterable[MessageView], snapshot: Snapshot, writes: EventWrites, random_bytes: RandomBytes
+) -> None:
+    """Adds to a transaction's writes that messages have changed: to the stream of events, and to who wants to know."""
+    for view in views:
+        writes.events.append((STATUS_UPDATED, view))
+        instance = snapshot.instances.get(view.instance_id)
+        if instance is not None:
+            body = status_body(view, instance.name)
+            writes.deliveries.extend(
+                deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, random_bytes)
+            )
 
 
 def webhook_wants(snapshot: Snapshot, account_id: str, event_name: str) -> bool:

@@ -20,7 +20,6 @@ from policycore.ledger import (
 )
 from policycore.model import (
     TEMPLATED,
-    UNACKNOWLEDGED,
     Facts,
     InstanceFact,
     Intent,
@@ -259,18 +258,23 @@ def facts_of(
             item.periods.month_resets_at,
         ),
         share=_share_fact(item, found) if item.share is not None else None,
-        instance=_instance_fact(instance, now, holds) if instance else None,
+        instance=instance_fact(instance, now, holds) if instance else None,
         clock_offset_seconds=clock_offset_seconds,
     )
     return facts, instance
 
 
-def instance_fact(instance: InstanceConfig, now: datetime) -> InstanceFact:
-    """The instance as decisions see it at `now`."""
-    state, changed_at = instance.state, instance.state_changed_at
-    if instance.held_until is not None and state == "open" and now < instance.held_until:
-        state, changed_at = UNACKNOWLEDGED, instance.unacknowledged_since or changed_at
-    return InstanceFact(instance.instance_id, instance.backend, state, changed_at)
+def instance_fact(
+    instance: InstanceConfig, now: datetime, holds: InstanceHolds | None = None
+) -> InstanceFact:
+    """The instance as decisions see it at `now`, held back by its mark or by `holds`."""
+    fact = InstanceFact(instance.instance_id, instance.backend, instance.state, instance.state_changed_at)
+    if instance.held_until is not None and now < instance.held_until:
+        seconds = (instance.held_until - now).total_seconds()
+        return replace(fact, hold="unacknowledged", hold_seconds=seconds)
+    if holds is not None and holds.held and (hold := holds.hold(instance.instance_id)) is not None:
+        return replace(fact, hold=hold.why, hold_seconds=hold.seconds)
+    return fact
 
 
 def _share_fact(item: Prepared, found: Gathered) -> ShareFact | None:
@@ -283,13 +287,6 @@ def _share_fact(item: Prepared, found: Gathered) -> ShareFact | None:
         QuotaFact(share.of(account.daily_limit), day, named.day_resets_at),
         QuotaFact(share.of(account.monthly_limit), month, named.month_resets_at),
     )
-
-
-def _instance_fact(instance: InstanceConfig, now: datetime, holds: InstanceHolds | None) -> InstanceFact:
-    fact = instance_fact(instance, now)
-    if holds is not None and holds.held and (hold := holds.hold(instance.instance_id)) is not None:
-        return replace(fact, hold=hold.why, hold_seconds=hold.seconds)
-    return fact
 
 
 def _toggles(item: Prepared) -> ToggleFacts:

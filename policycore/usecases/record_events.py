@@ -33,8 +33,8 @@ from policycore.ledger import MessageState, MessageView, NewMessage
 from policycore.model import SuppressionFact
 from policycore.optout.match import NO_MATCH, Match
 from policycore.registry.snapshot import AccountConfig, InstanceConfig
-from policycore.usecases.bodies import OPTED_OUT, RECEIVED, STATUS_UPDATED, received_body, status_body
-from policycore.usecases.deliveries import deliveries_for
+from policycore.usecases.bodies import OPTED_OUT, RECEIVED, received_body
+from policycore.usecases.deliveries import deliveries_for, tell_status
 from policycore.usecases.group_commit import GroupCommit
 from policycore.usecases.notices import Notice, write_notices
 
@@ -147,8 +147,7 @@ class EventRecorder:
             for number, report, event in work:
                 self._apply(batch, number, report, event)
             changed = await transaction.apply_receipts(batch.receipts) if batch.receipts else []
-            for view in changed:
-                self._tell_status(batch, view)
+            tell_status(changed, transaction.snapshot, batch.writes, self._random)
             if batch.notices:
                 await write_notices(batch.notices, transaction, batch.writes, self._random)
             await transaction.write(batch.writes)
@@ -381,17 +380,6 @@ class EventRecorder:
     def _change(self, batch: Batch, instance: InstanceConfig, change: MessageChange) -> None:
         if change.target_external_message_id and change.kind in (3, 4):
             batch.writes.edits.append((instance.instance_id, change.kind, change.target_external_message_id))
-
-    def _tell_status(self, batch: Batch, view: MessageView) -> None:
-        snapshot = batch.transaction.snapshot
-        instance = snapshot.instances.get(view.instance_id)
-        if instance is None:
-            return
-        batch.writes.events.append((STATUS_UPDATED, view))
-        body = status_body(view, instance.name)
-        batch.writes.deliveries.extend(
-            deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, self._random)
-        )
 
 
 def _needs_person(event: InboundEvent) -> bool:

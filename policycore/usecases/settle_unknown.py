@@ -1,6 +1,6 @@
 """A person settles a message of which nobody knows whether it left; nothing is sent by it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from policycore import steps
 from policycore.errors import NotFound
@@ -14,10 +14,8 @@ from policycore.registry.fields import check_text
 from policycore.registry.lookups import within
 from policycore.registry.pages import Page, PageRequest
 from policycore.registry.rights import Identity
-from policycore.registry.snapshot import Snapshot
 from policycore.unknown_ledger import UnknownLedger, UnknownRow
-from policycore.usecases.bodies import STATUS_UPDATED, status_body
-from policycore.usecases.deliveries import deliveries_for
+from policycore.usecases.deliveries import tell_status
 
 _OUTCOMES = {
     PersonsFinding.SENT: AttemptOutcome(Outcome.ACCEPTED, "settled_by_person"),
@@ -79,17 +77,3 @@ class UnknownMessages:
         if writes.deliveries:
             self._deliveries_waiting()
         return view
-
-
-def tell_status(
-    views: Sequence[MessageView], snapshot: Snapshot, writes: EventWrites, random_bytes: RandomBytes
-) -> None:
-    """Adds to a transaction's writes that messages have changed: to the stream of events, and to who wants to know."""
-    for view in views:
-        writes.events.append((STATUS_UPDATED, view))
-        instance = snapshot.instances.get(view.instance_id)
-        if instance is not None:
-            body = status_body(view, instance.name)
-            writes.deliveries.extend(
-                deliveries_for(snapshot, instance, view.person_id, STATUS_UPDATED, body, random_bytes)
-            )

@@ -6,9 +6,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from certificates.folder import POLICYCORE_NAME
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
-from sender.certificates import POLICYCORE_NAME
 from sender.rpc.authenticate import TokenInterceptor
 from sender.rpc.servicer import SenderServicer
 

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 _VARIABLE = re.compile(r"\bHUBGATE_[A-Z0-9_]*[A-Z0-9]\b")
-_READERS = ("edge", "policycore", "sender", "cli", "bench")
+_READERS = ("certificates", "edge", "policycore", "sender", "cli", "bench")
 _OTHER_READERS = (
     "Makefile",
     "docker-compose.yml",

@@ -11,6 +11,7 @@ import contextlib
 import json
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -58,7 +59,7 @@ class Received:
         return json.loads(self.body)
 
 
-class Peer:
+class Peer(ABC):
     """A stand-in. Subclasses add routes in `routes` and call `note` and `play`."""
 
     name = "peer"
@@ -88,9 +89,9 @@ class Peer:
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
+    @abstractmethod
     def routes(self, app: web.Application) -> None:
         """Adds the vendor's routes."""
-        raise NotImplementedError
 
     async def stop(self) -> None:
         """Closes the server and every connection; whoever waits for a slow answer is let go."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 
+from certificates.folder import Certificates
 from cli.certificate_folder import CertificateFolder
 from hubgate.policy.v1 import admin_service_pb2_grpc, policy_service_pb2_grpc
 from hubgate.policy.v1 import policy_service_pb2 as pb
-from policycore.certificates import Certificates
 from policycore.registry.credentials import digest
 from policycore.registry.snapshot import ServiceTokenConfig
 from policycore.rpc.identity import IdentityInterceptor, built_in_identities, current_identity

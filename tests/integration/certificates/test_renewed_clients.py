@@ -11,15 +11,14 @@ import grpc
 import pytest
 from integration.certificates.certified_core import EDGE_TOKEN, NAMES, folder_at, serving
 
+from certificates.folder import Certificates
 from cli.certificate_folder import CertificateFolder
-from edge import certificates as edge_certificates
 from edge.clients.policycore import PolicyCore
 from edge.errors import CoreUnavailableError
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc
 from peers.instructor import Instructor
 from peers.running_sender import TOKEN
-from policycore.certificates import Certificates
 from policycore.dispatch.links import SenderLink
 from sender.main import serve
 from sender.settings import read_settings
@@ -107,7 +106,7 @@ async def test_an_edge_shows_the_renewed_certificate_after_a_break(
 ) -> None:
     monkeypatch.setattr("edge.clients.policycore.RENEWAL_LOOK_SECONDS", 0.02)
     looked = asyncio.Event()
-    certificates = edge_certificates.Certificates(folder.path / "edge")
+    certificates = Certificates(folder.path / "edge")
     renewed = certificates.renewed
 
     def look() -> bool:

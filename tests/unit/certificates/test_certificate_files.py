@@ -1,19 +1,13 @@
-"""The three services read their folder alike: whole or not at all."""
+"""A service reads its folder whole or not at all."""
 
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-import edge.certificates
-import policycore.certificates
-import sender.certificates
+from certificates.folder import Certificates, CertificatesError
 from cli.certificate_folder import CertificateFolder
-
-MODULES = (edge.certificates, policycore.certificates, sender.certificates)
-pytestmark = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 
 
 @pytest.fixture
@@ -24,8 +18,8 @@ def folder(tmp_path: Path) -> CertificateFolder:
     return made
 
 
-def test_what_is_renewed_counts_once(module: ModuleType, folder: CertificateFolder) -> None:
-    certificates = module.Certificates(folder.path / "edge")
+def test_what_is_renewed_counts_once(folder: CertificateFolder) -> None:
+    certificates = Certificates(folder.path / "edge")
     assert not certificates.renewed()
     before = certificates.material
     folder.renew(["edge"], days=30)
@@ -34,16 +28,16 @@ def test_what_is_renewed_counts_once(module: ModuleType, folder: CertificateFold
     assert not certificates.renewed()
 
 
-def test_another_authority_is_something_new(module: ModuleType, folder: CertificateFolder) -> None:
-    certificates = module.Certificates(folder.path / "edge")
+def test_another_authority_is_something_new(folder: CertificateFolder) -> None:
+    certificates = Certificates(folder.path / "edge")
     folder.add_authority()
     assert certificates.renewed()
     assert certificates.material.authorities.count(b"BEGIN CERTIFICATE") == 2
 
 
-def test_half_of_a_renewal_is_waited_out(module: ModuleType, folder: CertificateFolder) -> None:
+def test_half_of_a_renewal_is_waited_out(folder: CertificateFolder) -> None:
     own = folder.path / "edge"
-    certificates = module.Certificates(own)
+    certificates = Certificates(own)
     before = certificates.material
     chain, key = ((folder.path / "sender" / name).read_bytes() for name in ("tls.crt", "tls.key"))
     (own / "tls.key").write_bytes(key)
@@ -59,21 +53,21 @@ def test_half_of_a_renewal_is_waited_out(module: ModuleType, folder: Certificate
 @pytest.mark.parametrize("name", ["ca.crt", "tls.crt", "tls.key"])
 @pytest.mark.parametrize("content", [None, b"", b"not PEM"])
 def test_a_folder_that_cannot_be_used_is_named(
-    module: ModuleType, folder: CertificateFolder, name: str, content: bytes | None
+    folder: CertificateFolder, name: str, content: bytes | None
 ) -> None:
     file = folder.path / "edge" / name
     file.unlink()
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(module.CertificatesError, match=r"HUBGATE_TLS_FOLDER: .*edge"):
-        module.Certificates(folder.path / "edge")
+    with pytest.raises(CertificatesError, match=r"HUBGATE_TLS_FOLDER: .*edge"):
+        Certificates(folder.path / "edge")
 
 
-def test_a_key_of_another_certificate_is_refused(module: ModuleType, folder: CertificateFolder) -> None:
+def test_a_key_of_another_certificate_is_refused(folder: CertificateFolder) -> None:
     (folder.path / "edge" / "tls.key").write_bytes((folder.path / "sender" / "tls.key").read_bytes())
-    with pytest.raises(module.CertificatesError, match=r"tls\.key in .* is not the key of tls\.crt"):
-        module.Certificates(folder.path / "edge")
+    with pytest.raises(CertificatesError, match=r"tls\.key in .* is not the key of tls\.crt"):
+        Certificates(folder.path / "edge")
 
 
-def test_a_key_shows_in_no_representation(module: ModuleType, folder: CertificateFolder) -> None:
-    assert "PRIVATE" not in repr(module.Certificates(folder.path / "edge").material)
+def test_a_key_shows_in_no_representation(folder: CertificateFolder) -> None:
+    assert "PRIVATE" not in repr(Certificates(folder.path / "edge").material)

@@ -1,4 +1,4 @@
-"""Owns this service's certificate and the authorities it trusts: read from a folder, and again when that changes.
+"""Owns a service's certificate and the authorities it trusts: read from a folder, and again when that changes.
 
 The folder holds `ca.crt` (one authority, or two while they are changed), `tls.crt` and `tls.key`, all PEM.
 """
@@ -15,7 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 POLICYCORE_NAME = "policycore"
-"""The name in the one certificate that may instruct a sender."""
+SENDER_NAME = "sender"
+"""Names in the certificates of the servers; the policy core's is also the one that may instruct a sender."""
+
+RENEWAL_LOOK_SECONDS = 5.0
+"""How often a client looks whether its certificate was renewed."""
 
 _FILES = ("ca.crt", "tls.crt", "tls.key")
 
@@ -61,7 +65,7 @@ def read_material(folder: Path) -> Material:
 
 
 class Certificates:
-    """A folder's material as it was when it was last whole.
+    """A folder's material as it was when it was last whole. Each use (server, client) has one of its own.
 
     Errors of the constructor: `CertificatesError`.
     """
@@ -98,6 +102,11 @@ class Certificates:
             self._configuration(), fetch, require_client_authentication=True
         )
 
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For a channel that shows the certificate; a channel keeps what it was made with."""
+        material = self.material
+        return grpc.ssl_channel_credentials(material.authorities, material.key, material.chain)
+
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
         material = self.material
         return grpc.ssl_server_certificate_configuration(
@@ -112,3 +121,8 @@ def _marks(folder: Path) -> _Marks:
     except OSError:
         return ()
     return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+
+
+def expected_name(name: str) -> tuple[tuple[str, str], ...]:
+    """Channel options: whoever answers there must have a certificate of this name, whatever its address is."""
+    return (("grpc.ssl_target_name_override", name),)
