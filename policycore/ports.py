@@ -181,7 +181,7 @@ class SenderGuards(Protocol):
         """Ends the guard of a person who wrote a START-type word, or whose entry was lifted."""
 
     async def confirm(self, version: int, seconds: float) -> int:
-        """Waits at most `seconds` until every live sender obeys configuration `version`; returns how many do."""
+        """Waits at most `seconds` until every sender obeys configuration `version`; returns how many do."""
 
 
 class SenderProbe(Protocol):

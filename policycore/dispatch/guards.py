@@ -91,19 +91,18 @@ class GuardBroadcaster:
             self._speak_anew()
 
     async def confirm(self, version: int, seconds: float) -> int:
-        """Waits at most `seconds` until configuration `version` is known here and obeyed by every live
-        sender.
+        """Waits at most `seconds` until configuration `version` is known here and obeyed by every sender.
 
-        Returns how many live senders obey it.
+        Returns how many obey it. A sender that does not hear this process may well hear another one, which learns of the
+        change by itself: whoever is missing is given the whole time.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while True:
             self._refresh()
-            live = [link for link in self._links if link.obedient()]
-            obeying = sum(link.obeyed_version >= version for link in live)
+            obeying = sum(link.obedient() and link.obeyed_version >= version for link in self._links)
             left = end - loop.time()
-            if left <= 0 or (obeying == len(live) and self._word.config_version >= version):
+            if left <= 0 or (obeying == len(self._links) and self._word.config_version >= version):
                 return obeying
             await _set_within(self._obeyed, min(left, HEARTBEAT_SECONDS / 5))
 

@@ -14,8 +14,9 @@ from policycore.registry.rights import Identity
 from policycore.registry.rows import PauseRow, PauseScope, PersonKey
 from policycore.registry.suppressions import check_person
 
-# A sender that has heard nothing for 1 s attempts nothing, so no sender is worth a longer wait.
-_CONFIRMATION_SECONDS = 2.0
+CONFIRMATION_SECONDS = 3.0
+"""How long senders are waited for that do not say that they obey. Such a one may hear another policy core, which repeats
+what it knows for at most 1.5 s without news from the database, and attempts nothing once it has heard nothing for 1 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Pauses:
             detail = {"scope": row.scope, "scope_id": scope_id, "reason": reason, "until": row.until}
             await rows.write_audit(caller.name, "CreatePause", row.id, account_id, detail)
             version = await rows.raise_version()
-        return row, await self._guards.confirm(version, _CONFIRMATION_SECONDS)
+        return row, await self._guards.confirm(version, CONFIRMATION_SECONDS)
 
     async def lift(self, caller: Identity, pause_id: str) -> PauseRow:
         """Ends a pause; one that was lifted stays as it is. Errors: `NotFound`."""

@@ -19,6 +19,7 @@ from policycore.inbound import (
     PersonRef,
 )
 from policycore.model import EventType, Intent, PauseFact, Source
+from policycore.registry.pauses import CONFIRMATION_SECONDS
 from policycore.registry.snapshot import PauseConfig
 from policycore.usecases.command import SubmitCommand
 from simulate.configuration import ACCOUNT, INSTANCES, INTEGRATION, add_pause, lift_pause
@@ -222,7 +223,7 @@ async def suppress(world: World) -> None:
 async def _pause(replica: Replica, pause: PauseConfig) -> None:
     async with replica.store.begin(replica.process) as tx:
         version = await add_pause(tx, pause)
-    await replica.speaker.confirm(version, 2.0)
+    await replica.speaker.confirm(version, CONFIRMATION_SECONDS)
 
 
 async def _lift(replica: Replica, pause_id: str) -> None:

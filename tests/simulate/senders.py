@@ -69,7 +69,7 @@ class Speaker:
             self._opt_outs[person_id].append((_now(), None))
 
     async def confirm(self, version: int, seconds: float) -> int:
-        """Waits until every live sender obeys a configuration; returns how many do."""
+        """Waits until every sender obeys a configuration; returns how many do."""
         end = _now() + seconds
         while True:
             self.process.require()
@@ -77,7 +77,7 @@ class Speaker:
             live = [sender for sender in self.senders if sender.obeys(self)]
             heard = self.known.known_at(_now() - 2 * self.lag).version
             obeying = len(live) if heard >= version else 0
-            if obeying == len(live) or _now() >= end:
+            if obeying == len(self.senders) or _now() >= end:
                 return obeying
             await asyncio.sleep(0.05)
 

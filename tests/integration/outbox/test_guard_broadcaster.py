@@ -78,6 +78,22 @@ async def test_confirming_ends_in_time_and_counts_those_who_obey() -> None:
         assert await world.guards.confirm(9, 0.1) == 0, "nobody here knows version 9 yet"
 
 
+async def test_a_sender_that_does_not_hear_this_process_is_waited_for() -> None:
+    # It may hear another policy core, which does not know of the change yet.
+    one, other = ScriptedSender(), ScriptedSender()
+    async with serving(other) as second:
+        pass
+    async with serving(one) as first, World([first, second]) as world:
+        await until(lambda: world.links[0].obedient())
+        world.snapshot = paused(2)
+        confirming = asyncio.create_task(world.guards.confirm(2, 30.0))
+        await until(lambda: world.links[0].obeyed_version == 2)
+        await asyncio.sleep(0.1)
+        assert not confirming.done()
+        async with serving(other, second):
+            assert await confirming == 2
+
+
 async def test_opt_outs_are_guarded_until_they_end_or_are_lifted() -> None:
     sender = ScriptedSender()
     async with serving(sender) as port, World([port]) as world:
