@@ -93,8 +93,8 @@ class GuardBroadcaster:
     async def confirm(self, version: int, seconds: float) -> int:
         """Waits at most `seconds` until configuration `version` is known here and obeyed by every sender.
 
-        Returns how many obey it. A sender that does not hear this process may well hear another one, which learns of the
-        change by itself: whoever is missing is given the whole time.
+        Returns how many obey it. A sender that does not hear this process may well hear another one, which
+        learns of the change by itself: whoever is missing is given the whole time.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds

@@ -15,8 +15,10 @@ from policycore.registry.rows import PauseRow, PauseScope, PersonKey
 from policycore.registry.suppressions import check_person
 
 CONFIRMATION_SECONDS = 3.0
-"""How long senders are waited for that do not say that they obey. Such a one may hear another policy core, which repeats
-what it knows for at most 1.5 s without news from the database, and attempts nothing once it has heard nothing for 1 s."""
+"""How long senders are waited for that do not say that they obey. Such a one may hear another policy core, which
+repeats what it knows for at most 1.5 s without news from the database; and once it has heard nothing for 1 s, it
+attempts nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ async def test_a_sender_that_does_not_hear_this_process_is_waited_for() -> None:
     async with serving(other) as second:
         pass
     async with serving(one) as first, World([first, second]) as world:
-        await until(lambda: world.links[0].obedient())
+        await until(world.links[0].obedient)
         world.snapshot = paused(2)
         confirming = asyncio.create_task(world.guards.confirm(2, 30.0))
         await until(lambda: world.links[0].obeyed_version == 2)
