@@ -8,6 +8,7 @@ EdgeError
 ├── InvalidJsonError            a body is not the strict JSON object the edge accepts
 └── CoreError                   the policy core gave no answer to use
     ├── CoreUnavailableError    outage, overload or time-out; a repeat may help
+    │   ├── CoreOverloadedError more of this caller waits than the policy core accepts
     │   └── CoreTimeoutError    no answer within the deadline
     ├── NotAuthenticatedError   the caller's token counts for nothing
     ├── NotPermittedError       the caller's token lacks the right
@@ -50,6 +51,10 @@ class CoreUnavailableError(CoreError):
     def __init__(self, text: str = "", retry_after_seconds: float | None = None) -> None:
         super().__init__(text)
         self.retry_after_seconds = retry_after_seconds
+
+
+class CoreOverloadedError(CoreUnavailableError):
+    """More waits than the policy core accepts."""
 
 
 class CoreTimeoutError(CoreUnavailableError):

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from edge.errors import (
     CoreError,
+    CoreOverloadedError,
     CoreTimeoutError,
     CoreUnavailableError,
     InvalidCallError,
@@ -19,6 +20,8 @@ from edge.errors import (
 from hubgate.policy.v1 import policy_service_pb2 as wire
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+
+_OVERLOADED: Final = "OVERLOADED"
 
 _BY_CODE: Final[dict[int, type[CoreError]]] = {
     grpc.StatusCode.UNAUTHENTICATED.value[0]: NotAuthenticatedError,
@@ -46,6 +49,8 @@ def from_rpc(error: grpc.aio.AioRpcError) -> CoreError:
 def from_item(error: wire.ItemError) -> CoreError:
     """The edge's error for one item of a stream."""
     wait = error.retry_after.ToTimedelta().total_seconds() if error.HasField("retry_after") else None
+    if error.reason == _OVERLOADED:
+        return CoreOverloadedError(error.message, wait)
     return from_code(error.code, error.message, wait)
 
 

@@ -1,8 +1,7 @@
 """Submissions of all callers, coalesced onto few long-lived streams to the policy core.
 
-Batching is natural: a lane writes whatever is queued, and what arrives meanwhile is the next batch; no
-timer ever holds an item back. Every item has its own deadline and its own answer, so a slow one holds up
-nobody.
+Batching is natural: a lane writes whatever is queued, and what arrives meanwhile is the next batch; no timer ever
+holds an item back. Every item has its own deadline and its own answer, so a slow one holds up nobody.
 """
 
 import asyncio
@@ -18,21 +17,20 @@ import structlog
 
 from edge import steps
 from edge.clients.convert import set_duration
+from edge.clients.crowding import Crowding
 from edge.clients.failures import from_item
-from edge.errors import CoreTimeoutError, CoreUnavailableError
+from edge.errors import CoreOverloadedError, CoreTimeoutError, CoreUnavailableError
 from hubgate.policy.v1 import policy_service_pb2 as wire
 
 BATCH_ITEMS: Final = 256
 BATCH_CHARACTERS: Final = 500_000
-"""Text in one batch, which stays under 2 MB of UTF-8: well below the 4 MB that a gRPC server takes by
-default.
-"""
-MOST_IN_FLIGHT: Final = 6_000
-"""Submissions that wait for an answer, of all callers together: fewer than there may be connections."""
-MOST_OF_ONE: Final = 2_000
-"""Of one integration or API key."""
+"""Text in one batch, which stays under 2 MB of UTF-8: well below the 4 MB that a gRPC server takes by default."""
 OVERLOADED_SECONDS: Final = 1.0
 """When a caller who was refused for these limits may come again."""
+HELD_SECONDS: Final = 0.5
+"""How long the answer to a caller of whom too much waits is held back: whoever asks again the moment it is answered
+would otherwise ask all the more, the more it is refused.
+"""
 SWEEP_SECONDS: Final = 0.05
 """How much later than its deadline an item may fail: one look at all of them costs less than a timer for each."""
 PATIENCE_SECONDS: Final = 1.0
@@ -68,25 +66,21 @@ class _Lane:
 
 
 class SubmitLanes:
-    """Carries submissions. `open_stream` starts a new bidirectional call; it runs on the loop that calls
-    `start`.
-    """
+    """Carries submissions. `open_stream` starts a new bidirectional call; it runs on the loop that calls `start`."""
 
     def __init__(
         self,
         open_stream: Callable[[], Stream],
         lanes: int = 2,
         jitter: Callable[[], float] = lambda: 1.0,
-        most_in_flight: int = MOST_IN_FLIGHT,
-        most_of_one: int = MOST_OF_ONE,
+        crowding: Crowding | None = None,
+        held_seconds: float = HELD_SECONDS,
     ) -> None:
         self._open_stream = open_stream
         self._lanes = tuple(_Lane() for _ in range(lanes))
         self._jitter = jitter
-        self._most_in_flight = most_in_flight
-        self._most_of_one = most_of_one
-        self._in_flight = 0
-        self._in_flight_of: dict[str, int] = {}
+        self._crowding = crowding or Crowding()
+        self._held_seconds = held_seconds
         self._queue: deque[_Item] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._next_number = 1
@@ -114,20 +108,34 @@ class SubmitLanes:
     ) -> wire.SubmitResponse:
         """Sends one request of an integration or API key and waits for its answer.
 
-        Raises CoreUnavailableError at once if too many wait for their answer, in all or of this caller; if no lane
-        could carry it; or if its lane broke before the answer came: then the policy core may have decided, and a
+        Raises CoreUnavailableError if too many wait for their answer, in all or (a moment later) of this caller; if no
+        lane could carry it; or if its lane broke before the answer came: then the policy core may have decided, and a
         request with an idempotency key is first repeated once. Raises CoreTimeoutError after `timeout_seconds`, and
         what the policy core answered.
         """
-        of_caller = self._in_flight_of.get(caller, 0)
-        if self._in_flight >= self._most_in_flight or of_caller >= self._most_of_one:
-            raise CoreUnavailableError("too many requests wait for the policy core", OVERLOADED_SECONDS)
         loop = asyncio.get_running_loop()
         now = loop.time()
+        if self._crowding.full or not self._crowding.enter(caller, now):
+            if not self._crowding.full:
+                await asyncio.sleep(self._held_seconds * self._jitter())
+            raise CoreUnavailableError("too many requests wait for the policy core", OVERLOADED_SECONDS)
+        try:
+            answer = await self._carry(request, loop, now, timeout_seconds)
+        except CoreOverloadedError as overloaded:
+            self._crowding.refused(caller, loop.time())
+            refusal = overloaded
+        else:
+            return answer
+        finally:
+            self._crowding.leave(caller)
+        await asyncio.sleep(self._held_seconds * self._jitter())
+        raise refusal
+
+    async def _carry(
+        self, request: wire.SubmitRequest, loop: asyncio.AbstractEventLoop, now: float, timeout_seconds: float
+    ) -> wire.SubmitResponse:
         item = _Item(self._next_number, request, now, now + timeout_seconds, loop.create_future())
         self._next_number += 1
-        self._in_flight += 1
-        self._in_flight_of[caller] = of_caller + 1
         self._queue.append(item)
         self._wake_one()
         if self._sweeper is None:
@@ -137,15 +145,6 @@ class SubmitLanes:
         finally:
             if item.lane_items is not None:
                 item.lane_items.pop(item.number, None)
-            self._answered(caller)
-
-    def _answered(self, caller: str) -> None:
-        self._in_flight -= 1
-        left = self._in_flight_of[caller] - 1
-        if left:
-            self._in_flight_of[caller] = left
-        else:
-            del self._in_flight_of[caller]
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fails everything whose time is over, and comes again while anything waits."""
@@ -223,9 +222,7 @@ class SubmitLanes:
             steps.passed("submit.written")
 
     def _take(self) -> list[_Item]:
-        """Everything that is queued, within the limits of one batch; what nobody waits for any more is
-        dropped.
-        """
+        """Everything that is queued, within the limits of one batch; what nobody waits for any more is dropped."""
         batch: list[_Item] = []
         characters = 0
         while self._queue and len(batch) < BATCH_ITEMS and characters < BATCH_CHARACTERS:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from edge.clients.crowding import Crowding
 from edge.clients.submit_lanes import BATCH_ITEMS, SubmitLanes
 from edge.errors import CoreTimeoutError, CoreUnavailableError, InvalidCallError
 from hubgate.policy.v1 import policy_service_pb2 as wire
@@ -68,8 +69,10 @@ class Stream:
 
 
 @asynccontextmanager
-async def lanes(open_stream: Callable[[], Stream], count: int = 1) -> AsyncIterator[SubmitLanes]:
-    made = SubmitLanes(open_stream, lanes=count, jitter=lambda: 0.1)
+async def lanes(
+    open_stream: Callable[[], Stream], count: int = 1, crowding: Crowding | None = None
+) -> AsyncIterator[SubmitLanes]:
+    made = SubmitLanes(open_stream, lanes=count, jitter=lambda: 0.1, crowding=crowding)
     made.start()
     await asyncio.sleep(0.01)
     yield made
@@ -270,7 +273,7 @@ async def test_without_any_lane_an_item_fails_soon() -> None:
 async def test_what_is_in_flight_is_bounded_in_all_and_for_each_caller() -> None:
     stream = Stream()
     stream.reachable = False
-    made = SubmitLanes(lambda: stream, most_in_flight=3, most_of_one=2)
+    made = SubmitLanes(lambda: stream, crowding=Crowding(most=3, most_of_one=2))
     waiting = [asyncio.create_task(made.submit(request(), 5, caller)) for caller in ("hot", "hot", "other")]
     await asyncio.sleep(0)
     for caller in ("hot", "third"):
@@ -283,10 +286,30 @@ async def test_what_is_in_flight_is_bounded_in_all_and_for_each_caller() -> None
             await each
 
 
+async def test_of_a_caller_of_whom_too_much_waits_nothing_more_is_carried_for_a_moment() -> None:
+    stream = Stream()
+    async with lanes(lambda: stream, crowding=Crowding(crowded_seconds=60)) as made:
+        hot = asyncio.create_task(made.submit(request(), 5, "hot"))
+        await until(lambda: len(stream.items()) == 1)
+        error = wire.ItemError(code=14, reason="OVERLOADED", message="too many wait")
+        answer = wire.SubmitAnswer(correlation_id=stream.items()[0].correlation_id, error=error)
+        stream.answers.put_nowait(wire.SubmitStreamResponse(answers=[answer]))
+        await until(stream.answers.empty)
+        with pytest.raises(CoreUnavailableError, match="too many requests"):
+            await made.submit(request(), 5, "hot")
+        assert len(stream.items()) == 1, "it was not carried"
+        other = asyncio.create_task(made.submit(request("+2"), 5, "other"))
+        await until(lambda: len(stream.items()) == 2)
+        stream.answer(stream.items()[1])
+        await other
+        with pytest.raises(CoreUnavailableError, match="too many wait"):
+            await hot
+
+
 async def test_a_caller_whose_requests_were_answered_has_room_again() -> None:
     stream = Stream()
     stream.reachable = False
-    made = SubmitLanes(lambda: stream, most_of_one=1)
+    made = SubmitLanes(lambda: stream, crowding=Crowding(most_of_one=1))
     for _ in range(2):
         waiting = asyncio.create_task(made.submit(request(), 5, "one"))
         await asyncio.sleep(0)
