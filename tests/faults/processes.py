@@ -80,7 +80,8 @@ class ForkServer:
         while line := await self._process.stdout.readline():
             self._take(json.loads(line))
         for order in self._orders:
-            order.set_exception(RuntimeError("the fork server ended"))
+            if not order.done():
+                order.set_exception(RuntimeError("the fork server ended"))
         if not self._ready.done():
             self._ready.set_exception(RuntimeError("the fork server did not start"))
 
@@ -91,7 +92,10 @@ class ForkServer:
         elif "started" in said:
             child = Child(said["started"], loop.create_future())
             self._children[child.pid] = child
-            self._orders.popleft().set_result(child)
+            ordered = self._orders.popleft()
+            # Whoever ordered it may have given up meanwhile.
+            if not ordered.done():
+                ordered.set_result(child)
         elif said["ended"] in self._children:
             self._children.pop(said["ended"]).ended.set_result(said["code"])
 

@@ -82,7 +82,7 @@ class World:
         """Where clients reach the edges."""
         return [f"http://127.0.0.1:{self.services.proxies[f'client-edge{n}'].port}" for n in (1, 2)]
 
-    async def administer(self, work: Callable[[CoreClient], Awaitable[Any]], tries: int = 60) -> Any:
+    async def administer(self, work: Callable[[CoreClient], Awaitable[Any]], tries: int = 300) -> Any:
         """Has an administrator do something, again and again until a policy core has answered."""
         for attempt in range(tries):
             process = self.services.processes[f"policycore{attempt % 2 + 1}"]
