@@ -36,6 +36,7 @@ class Evidence:
     """When each delivery was committed."""
     _order: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _theirs_at: dict[str, datetime] = field(default_factory=dict)
+    _to_them_since: dict[str, datetime] = field(default_factory=dict)
     _lifted_at: dict[str, datetime] = field(default_factory=dict)
 
     def owner_of(self, written: Written) -> str | None:
@@ -59,6 +60,10 @@ class Evidence:
                     max(since, self._theirs_at[entry.suppression_id]),
                     self._lifted_at.get(entry.suppression_id),
                 )
+
+    def to_them_since(self, message_id: str) -> datetime:
+        """From when on a message was to the person whose it is at the end: two persons may turn out to be one."""
+        return self._to_them_since[message_id]
 
     def _acknowledged(self, entry: SuppressionRow) -> datetime | None:
         if entry.source == "administrator":
@@ -131,6 +136,8 @@ def read_evidence(store: Store, outside: Outside) -> Evidence:
             evidence.written_at.setdefault(change.key, change.at)
         if change.table == "messages":
             evidence._order.setdefault(change.key, (change.number, change.at))
+            if change.row is not None and change.row.view.person_id == messages[change.key].view.person_id:
+                evidence._to_them_since.setdefault(change.key, change.at)
         if change.table == "suppressions" and change.row is not None:
             final: SuppressionRow = store.table("suppressions")[change.key]
             if change.row.person_id == final.person_id:

@@ -192,7 +192,8 @@ def _nothing_after_an_opt_out(seen: Evidence) -> Iterator[Violation]:
         if row.made.confirms_opt_out:
             confirmed[row.view.person_id] += 1
             continue
-        for since, until in seen.opted_out(row.view.person_id):
+        for acknowledged, until in seen.opted_out(row.view.person_id):
+            since = max(acknowledged, seen.to_them_since(taken.message_id))
             decided_after = row.view.created_at >= since
             if until is not None and until <= taken.at:
                 continue
