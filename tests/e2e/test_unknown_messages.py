@@ -4,141 +4,19 @@ person; never sent again, and holding up nobody.
 
 import asyncio
 import json
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import grpc
-import httpx
 import pytest
 
-from hubgate.policy.v1 import events_pb2, policy_service_pb2, records_pb2
-from peers.cloud_api import CloudApiPeer
-from peers.evolution import EvolutionPeer
+from hubgate.policy.v1 import events_pb2, records_pb2
 from peers.peer import Script
-from peers.waha import WahaPeer
 from support.admin_core import error_info
+from support.backend_line import TEXT, open_line
 from support.desk import fresh_phone
-from support.gateway import CoreClient, Gateway
+from support.gateway import Gateway
 
-TEXT = "Your support ticket has been updated."
 LOST_AFTER = Script(drop="before_answer", accepts=True, times=1)
 LOST_BEFORE = Script(drop="before_answer", times=1)
-DAY = 24 * 3600 * 1_000_000
-
-
-@dataclass
-class Line:
-    """One company on one back end's stand-in."""
-
-    gateway: Gateway
-    core: CoreClient
-    http: httpx.AsyncClient
-    peer: Any
-    account_id: str
-    instance_id: str
-    webhook: str
-    hook_url: str
-    secret: str
-
-    async def reply(self, phone: str, text: str = TEXT) -> dict[str, Any]:
-        """The agent's reply; the answer's body."""
-        body = {
-            "event_type": "outbound_message",
-            "to": phone,
-            "message_text": text,
-            "message_purpose": "support",
-        }
-        answer = await self.http.post(
-            self.hook_url,
-            content=json.dumps(body),
-            headers={"X-WhatsApp-Gateway-3CX-Secret": self.secret, "Content-Type": "application/json"},
-        )
-        assert answer.status_code < 300, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    async def message(self, message_id: str) -> Any:
-        """The message as it is now."""
-        request = policy_service_pb2.GetMessageRequest(account_id=self.account_id, message_id=message_id)
-        return (await self.core.call(self.core.policy.GetMessage, request)).message
-
-    async def state_once_not(self, message_id: str, *states: int) -> str:
-        """The message's state, once it is none of these."""
-        for _ in range(300):
-            found = (await self.message(message_id)).state
-            if found not in states:
-                break
-            await asyncio.sleep(0.05)
-        return events_pb2.MessageState.Name(found).removeprefix("MESSAGE_STATE_")
-
-    async def unknown(self, message_id: str) -> Any:
-        """The row in the list of unknown messages, or None."""
-        request = records_pb2.ListUnknownMessagesRequest(account_id=self.account_id)
-        rows = (await self.core.call(self.core.admin.ListUnknownMessages, request)).messages
-        return next((row for row in rows if row.message.message_id == message_id), None)
-
-    def used(self) -> int:
-        """Messages counted today."""
-        with sqlite3.connect(self.gateway.folder / "hubgate.db") as database:
-            query = "SELECT used FROM quota_usage WHERE account_id = ? AND length(period) = 10"
-            return int(database.execute(query, (self.account_id,)).fetchone()[0])
-
-    def grow_older(self, message_id: str) -> None:
-        """A day passes for this message."""
-        with sqlite3.connect(self.gateway.folder / "hubgate.db", timeout=30) as database:
-            query = "UPDATE unknown_messages SET unknown_since = unknown_since - ? WHERE message_id = ?"
-            assert database.execute(query, (DAY, message_id)).rowcount == 1
-
-
-async def _peer(backend: str) -> tuple[Any, dict[str, str]]:
-    if backend == "evolution":
-        peer: Any = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": "evolution-hook-token"})
-        return peer, {
-            "external_name": peer.instance,
-            "api_token": peer.api_key,
-            "webhook_secret": "evolution-hook-token",
-        }
-    if backend == "waha":
-        peer = await WahaPeer.start()
-        return peer, {
-            "external_name": peer.session,
-            "api_token": peer.api_key,
-            "webhook_secret": peer.hmac_key,
-        }
-    peer = await CloudApiPeer.start()
-    return peer, {
-        "external_name": peer.phone_number_id,
-        "api_token": peer.token,
-        "webhook_secret": peer.app_secret,
-    }
-
-
-@asynccontextmanager
-async def _open(gateway: Gateway, backend: str) -> AsyncIterator[Line]:
-    peer, fields = await _peer(backend)
-    try:
-        async with (
-            CoreClient(gateway.core_address, gateway.admin_token) as core,
-            httpx.AsyncClient(base_url=gateway.base_url, trust_env=False, timeout=15) as http,
-        ):
-            account = await core.account()
-            instance = await core.instance(account.account_id, backend, base_url=peer.base_url, **fields)
-            integration, secret, _ = await core.integration(account.account_id, [instance.instance_id])
-            await core.probe(instance.instance_id)
-            url = f"/integrations/3cx/webhook/{integration.integration_id}"
-            for _ in range(40):
-                headers = {"X-WhatsApp-Gateway-3CX-Secret": secret}
-                answer = await http.post(url, json={"event_type": "test"}, headers=headers)
-                if answer.status_code != 401:
-                    break
-                await asyncio.sleep(0.05)
-            hook = f"{gateway.base_url}/webhooks/whatsapp/{backend}/{instance.instance_id}"
-            yield Line(gateway, core, http, peer, account.account_id, instance.instance_id, hook, url, secret)
-    finally:
-        await peer.stop()
 
 
 UNKNOWN = events_pb2.MESSAGE_STATE_UNKNOWN
@@ -149,7 +27,7 @@ HANDED_OUT = events_pb2.MESSAGE_STATE_HANDED_OUT
 async def test_a_message_that_the_back_end_shows_is_settled_as_sent(
     running_gateway: Gateway, backend: str
 ) -> None:
-    async with _open(running_gateway, backend) as line:
+    async with open_line(running_gateway, backend) as line:
         phone = fresh_phone()
         assert await line.peer.post_message(line.webhook, phone, "Hello") == 200
         line.peer.script(phone, LOST_AFTER)
@@ -168,7 +46,7 @@ async def test_a_message_that_the_back_end_shows_is_settled_as_sent(
 
 
 async def test_a_status_with_our_own_id_settles_a_message_of_the_cloud_api(running_gateway: Gateway) -> None:
-    async with _open(running_gateway, "cloud_api") as line:
+    async with open_line(running_gateway, "cloud_api") as line:
         phone = fresh_phone()
         assert await line.peer.post_message(line.webhook, phone, "Hello") == 200
         line.peer.script(phone, LOST_AFTER)
@@ -189,7 +67,7 @@ async def test_a_status_with_our_own_id_settles_a_message_of_the_cloud_api(runni
 async def test_what_is_not_found_stays_unknown_until_a_person_settles_it(
     running_gateway: Gateway, backend: str
 ) -> None:
-    async with _open(running_gateway, backend) as line:
+    async with open_line(running_gateway, backend) as line:
         phone = fresh_phone()
         assert await line.peer.post_message(line.webhook, phone, "Hello") == 200
         line.peer.script(phone, LOST_BEFORE)

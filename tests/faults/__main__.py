@@ -5,7 +5,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -69,7 +68,6 @@ def main() -> int:
     if arguments.list or not faults:
         print("\n".join(fault.name for fault in faults) or "There is no such fault.")
         return 0 if faults else 2
-    shutil.rmtree(_EVIDENCE, ignore_errors=True)
     tally = report.Tally(arguments.seed)
     length = Length(arguments.seconds, arguments.kill_seconds)
     for number in range(arguments.rounds):

@@ -96,11 +96,13 @@ def nothing_while_paused(look: Looking) -> Iterator[str]:
 
 
 def opt_outs_are_kept(look: Looking) -> Iterator[str]:
-    """G5: in the ledger, by each person's last acknowledged word."""
+    """G5: in the ledger, by each person's last word that was acknowledged, or recorded without anybody hearing so."""
     last: dict[tuple[str, str], str] = {}
     accounts = {row.instance_id: row.account_id for row in look.seen.ledger.messages}
-    for written in sorted(look.seen.record.written, key=lambda each: each.acknowledged_at or 0.0):
-        if written.text in {"STOP", "START"} and written.acknowledged_at is not None:
+    recorded = {(row.instance_id, row.external_id) for row in look.seen.ledger.messages if not row.outbound}
+    words = [each for each in look.seen.record.written if each.text in {"STOP", "START"}]
+    for written in sorted(words, key=lambda each: each.acknowledged_at or each.first_posted_at):
+        if written.acknowledged_at is not None or (written.instance_id, written.external_id) in recorded:
             last[accounts.get(written.instance_id, ""), written.phone] = written.text
     held = {
         row.person_id

@@ -268,6 +268,18 @@ def test_a_refusal_that_is_asked_again_under_its_key_is_no_mistake() -> None:
     assert judge(seen).violations == []
 
 
+def test_a_word_that_was_recorded_counts_even_if_nobody_heard_that_it_was() -> None:
+    seen = healthy()
+    seen.record.written.append(Written(INSTANCE, OTHER_PHONE, "in-3", "START", NOON - 40, NOON - 39, None))
+    assert judge(seen).violations == [], "it never came"
+    seen.ledger.messages.append(_theirs("msg_5", "START", "in-3", OTHER))
+    seen.ledger.outbox.append(OutboxRow("message.received", "sent", "in-3", "int_1"))
+    seen.forwarded.append(Forwarded(NOON, "message.received", OTHER_PHONE, "in-3", True))
+    assert {violation.promise for violation in judge(seen).violations} == {"G5"}
+    seen.ledger.suppressions.clear()
+    assert judge(seen).violations == []
+
+
 def test_an_unknown_outcome_may_have_left_or_not() -> None:
     seen = healthy()
     _row(seen, 0, state=UNKNOWN)
