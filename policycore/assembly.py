@@ -40,7 +40,9 @@ from policycore.rpc.policy import PolicyServicer, PolicyUseCases
 from policycore.rpc.server import PolicyServer
 from policycore.settings import Settings
 from policycore.store.acknowledgements import SqlAcknowledgements
+from policycore.store.call_folds import SqlCallFolds
 from policycore.store.config_cache import ConfigCache
+from policycore.store.contact_queries import SqlContacts
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
 from policycore.store.events import SqlEventLedger
@@ -54,7 +56,9 @@ from policycore.store.registry_uses import record_token_uses
 from policycore.store.retention import Keeping, Retention
 from policycore.store.unknowns import SqlUnknownLedger
 from policycore.system_watch import CoreWatch
+from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
+from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
@@ -369,7 +373,14 @@ def _use_cases(
     )
     dispatcher.settle_after(submitter.deciding)
     use_cases = PolicyUseCases(
-        SqlPolicyReads(database), config, submitter, recorder, Metrics(), around.monotonic
+        SqlPolicyReads(database),
+        config,
+        submitter,
+        recorder,
+        Metrics(),
+        around.monotonic,
+        CrmReports(submitter, SqlCallFolds(database), config.current, clock),
+        ContactLookUp(submitter, SqlContacts(database), config.current),
     )
     return use_cases, dispatcher
 

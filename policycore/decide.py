@@ -16,15 +16,15 @@ from policycore.reasons import PRECEDENCE, SHADOWABLE, CheckName, ReasonCode, Ve
 _PLACE = {name: place for place, name in enumerate(PRECEDENCE)}
 _NAMES_OF_OTHERS = frozenset(name.name for name in CheckName if name is not CheckName.TOGGLES)
 _check_of = attrgetter("check")
-_RECORDED = frozenset({EventType.TEST, EventType.CALL_STARTED})
+_RECORDED = frozenset({EventType.TEST, EventType.CALL_STARTED, EventType.CHAT_ENDED})
 _ALLOW, _CONTENT = Verdict.ALLOW, CheckName.CONTENT
 _SENDS_NOTHING = "The event is recorded; it sends nothing."
 _NOTHING_IN_THE_WAY = "Nothing stood in the way."
 
 
 def sends_nothing(intent: Intent, facts: Facts) -> bool:
-    """True for an event that is only recorded: tests, starting calls, call events whose template is off or
-    missing.
+    """True for an event that is only recorded: tests, starting calls, ended chats, call events whose template is
+    off or missing.
     """
     if intent.event_type in TEMPLATED:
         template = facts.toggles.template

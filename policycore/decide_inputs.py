@@ -137,6 +137,8 @@ def intent_to_json(intent: Intent) -> Json:
             stored[name] = kept
     if intent.test_key:
         stored["test_key"] = True
+    if intent.unanswered:
+        stored["unanswered"] = True
     return stored
 
 
@@ -149,6 +151,7 @@ def intent_from_json(stored: Mapping[str, Any]) -> Intent:
         event_type=EventType[stored["event_type"]],
         text=(" " if stored["text_blank"] else _FILLER) * int(stored["text_characters"]),
         test_key=bool(stored.get("test_key", False)),
+        unanswered=bool(stored.get("unanswered", False)),
         **{name: stored[name] for name in _OPTIONAL_WORDS if name in stored},
     )
 

@@ -32,6 +32,7 @@ class EventType(IntEnum):
     QUEUE_EVENT = 8
     QUEUE_CALLBACK = 9
     AFTER_HOURS = 10
+    CHAT_ENDED = 11
 
 
 REPLIES = frozenset({EventType.OUTBOUND_MESSAGE, EventType.INBOUND_REPLY})
@@ -68,7 +69,9 @@ class Source(StrEnum):
 
 
 class Intent(Struct, frozen=True):
-    """What a caller wants, as the caller wrote it. For a call event, `text` is the rendered template."""
+    """What a caller wants, as the caller wrote it. For a call event, `text` is the rendered template; `unanswered` is
+    one in which an agent called and nobody answered.
+    """
 
     account_id: str
     source: Source
@@ -86,6 +89,7 @@ class Intent(Struct, frozen=True):
     queue: str = ""
     call_time: str = ""
     instance_ref: str = ""
+    unanswered: bool = False
 
 
 class TemplateFact(Struct, frozen=True):

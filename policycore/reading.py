@@ -32,6 +32,22 @@ class StoredEvent:
     message: MessageView
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Someone who wrote. `name` is what they go by on WhatsApp, or empty; `phone` is E.164."""
+
+    person_id: str
+    name: str
+    phone: str
+
+
+class Contacts(Protocol):
+    """Who wrote to whom."""
+
+    async def who_wrote(self, account_id: str, phone: str, instance_ids: Sequence[str]) -> Contact | None:
+        """The person with this number (E.164), if they ever wrote to one of the instances."""
+
+
 class PolicyReads(Protocol):
     """Reads that need no decision, and the edge's marks."""
 

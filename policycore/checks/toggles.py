@@ -6,7 +6,9 @@ from policycore.model import REPLIES, EventType, Facts, Finding, Intent, Rules, 
 from policycore.reasons import CheckName, ReasonCode, Verdict
 
 _ALLOWED = allow(CheckName.TOGGLES)
-_UNSUPPORTED, _TEST, _THREECX = EventType.UNSUPPORTED, EventType.TEST, Source.THREECX
+_UNSUPPORTED, _THREECX = EventType.UNSUPPORTED, Source.THREECX
+_NO_CALLS = frozenset({EventType.TEST, EventType.CHAT_ENDED})
+"""Events that are neither replies nor about calls: no switch but the module's turns them off."""
 
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
@@ -20,7 +22,7 @@ def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     if intent.event_type in REPLIES:
         if not toggles.outbound_enabled:
             return _deny(ReasonCode.OUTBOUND_DISABLED, "Replies are switched off for this integration.")
-    elif intent.event_type is not _TEST and not toggles.call_events_enabled:
+    elif not toggles.call_events_enabled and intent.event_type not in _NO_CALLS:
         return _deny(ReasonCode.CALL_EVENTS_DISABLED, "Call events are switched off for this integration.")
     return _ALLOWED
 

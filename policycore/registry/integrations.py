@@ -26,7 +26,10 @@ from policycore.templates import DEFAULT_TEMPLATES
 DESTINATIONS = ("none", "threecx_json", "sandbox_inbox")
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_COOL_DOWN_SECONDS = 900
+DEFAULT_CRM_REQUESTS_PER_MINUTE = 600
+DEFAULT_CRM_FOLD_SECONDS = 120
 _LONGEST_COOL_DOWN_SECONDS = 24 * 3600
+_LONGEST_CRM_FOLD_SECONDS = 3600
 _MOST_REQUESTS_PER_MINUTE = 1_000_000
 
 
@@ -179,12 +182,22 @@ def default_templates(integration_id: str, language: str) -> list[TemplateRow]:
 
 
 def _checked_numbers(row: IntegrationRow) -> IntegrationRow:
-    requests = row.requests_per_minute or DEFAULT_REQUESTS_PER_MINUTE
-    if not 1 <= requests <= _MOST_REQUESTS_PER_MINUTE:
-        raise Malformed(
-            "integration.requests_per_minute",
-            f"must lie between 1 and {_MOST_REQUESTS_PER_MINUTE}, or be 0 for {DEFAULT_REQUESTS_PER_MINUTE}.",
-        )
     if not 0 <= row.cool_down_seconds <= _LONGEST_COOL_DOWN_SECONDS:
         raise Malformed("integration.cool_down", "must lie between 0 and 24 hours.")
-    return replace(row, requests_per_minute=requests)
+    if not 0 <= row.crm_fold_seconds <= _LONGEST_CRM_FOLD_SECONDS:
+        raise Malformed("integration.crm_fold_within", "must lie between 0 and 1 hour.")
+    name, default = "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE
+    crm_name, crm_default = "crm_requests_per_minute", DEFAULT_CRM_REQUESTS_PER_MINUTE
+    return replace(
+        row,
+        requests_per_minute=_checked_rate(name, row.requests_per_minute, default),
+        crm_requests_per_minute=_checked_rate(crm_name, row.crm_requests_per_minute, crm_default),
+    )
+
+
+def _checked_rate(field: str, requests: int, default: int) -> int:
+    requests = requests or default
+    if not 1 <= requests <= _MOST_REQUESTS_PER_MINUTE:
+        sentence = f"must lie between 1 and {_MOST_REQUESTS_PER_MINUTE}, or be 0 for {default}."
+        raise Malformed(f"integration.{field}", sentence)
+    return requests

@@ -122,6 +122,9 @@ class IntegrationRow:
     cool_down_seconds: int
     language: str
     created_at: datetime
+    crm_requests_per_minute: int = 600
+    crm_fold_seconds: int = 120
+    crm_unanswered_sends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

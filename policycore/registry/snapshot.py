@@ -102,6 +102,9 @@ class IntegrationConfig:
     language: str
     templates: Mapping[int, TemplateFact] = field(default_factory=dict)
     next_signing: NextSigningSecret | None = None
+    crm_requests_per_minute: int = 600
+    crm_fold_seconds: int = 120
+    crm_unanswered_sends: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

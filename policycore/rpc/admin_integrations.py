@@ -7,7 +7,11 @@ from typing import Any
 
 from hubgate.policy.v1 import integrations_pb2 as pb
 from policycore.errors import Malformed
-from policycore.registry.integrations import DEFAULT_COOL_DOWN_SECONDS, IntegrationView
+from policycore.registry.integrations import (
+    DEFAULT_COOL_DOWN_SECONDS,
+    DEFAULT_CRM_FOLD_SECONDS,
+    IntegrationView,
+)
 from policycore.registry.registry import Registry
 from policycore.registry.rows import SecretRow, TemplateRow, WebhookRow
 from policycore.rpc.admin_calls import (
@@ -51,6 +55,15 @@ def _cool_down(wire: pb.Integration) -> Mapping[str, object]:
     return {"cool_down_seconds": int(seconds)}
 
 
+def _crm_fold(wire: pb.Integration) -> Mapping[str, object]:
+    if not wire.HasField("crm_fold_within"):
+        return {"crm_fold_seconds": DEFAULT_CRM_FOLD_SECONDS}
+    seconds = read_span("integration.crm_fold_within", wire.crm_fold_within).total_seconds()
+    if seconds != int(seconds):
+        raise Malformed("integration.crm_fold_within", "must be whole seconds.")
+    return {"crm_fold_seconds": int(seconds)}
+
+
 _FIELDS: Readers[pb.Integration] = {
     **plain("name", "enabled"),
     "auth_mode": _auth_mode,
@@ -63,7 +76,8 @@ _FIELDS: Readers[pb.Integration] = {
     },
     **plain("destination_url", "country", "requests_per_minute"),
     "cool_down": _cool_down,
-    **plain("language"),
+    **plain("language", "crm_requests_per_minute", "crm_unanswered_sends"),
+    "crm_fold_within": _crm_fold,
 }
 
 
@@ -199,6 +213,9 @@ def integration_to_wire(view: IntegrationView) -> pb.Integration:
         cool_down=to_duration(row.cool_down_seconds),
         language=row.language,
         webhook_path=f"/integrations/3cx/webhook/{row.id}",
+        crm_requests_per_minute=row.crm_requests_per_minute,
+        crm_fold_within=to_duration(row.crm_fold_seconds),
+        crm_unanswered_sends=row.crm_unanswered_sends,
     )
     set_moment(wire.created_at, row.created_at)
     return wire

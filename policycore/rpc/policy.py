@@ -19,7 +19,8 @@ from policycore.registry.errors import NotPermittedError
 from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import Snapshot
 from policycore.rpc.convert import answer_to_wire, command_from_wire, message_to_wire, set_answer
-from policycore.rpc.convert_events import report_from_wire
+from policycore.rpc.convert_crm import look_up_to_wire, report_from_wire
+from policycore.rpc.convert_events import report_from_wire as events_from_wire
 from policycore.rpc.convert_log import event_to_wire, record_to_wire
 from policycore.rpc.credentials import credentials_to_wire
 from policycore.rpc.failures import answering
@@ -27,6 +28,8 @@ from policycore.rpc.identity import current_identity
 from policycore.rpc.submit_stream import serve_items
 from policycore.rpc.times import nearest_datetime, to_duration
 from policycore.usecases.command import Decided
+from policycore.usecases.crm_reports import CrmReports
+from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter
 
@@ -50,6 +53,8 @@ class PolicyUseCases:
     recorder: EventRecorder
     metrics: Metrics
     monotonic: Callable[[], float]
+    reports: CrmReports
+    contacts: ContactLookUp
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -91,9 +96,14 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         command, limit = command_from_wire(request, identity, self._use.config.current())
         started = self._use.monotonic()
         # What is left after the answer has travelled back; the outcome may take what remains.
-        decided = await self._use.submitter.submit(
-            command, requests_per_minute=limit, timeout_seconds=timeout_seconds - 0.25
-        )
+        timeout_seconds -= 0.25
+        if request.HasField("report"):
+            report = report_from_wire(request)
+            decided = await self._use.reports.submit(command, report, timeout_seconds)
+        else:
+            decided = await self._use.submitter.submit(
+                command, requests_per_minute=limit, timeout_seconds=timeout_seconds
+            )
         self._use.metrics.submit_seconds.observe(self._use.monotonic() - started)
         self._count(decided.decision.verdict, decided.decision.reason)
         return decided
@@ -123,12 +133,24 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             return answer
         raise AssertionError("answering always ends the call")
 
+    async def LookUpContact(self, request: pb.LookUpContactRequest, context: Any) -> pb.LookUpContactResponse:
+        async with answering(context):
+            claimed = request.HasField("signature")
+            looked_up = await self._use.contacts.look_up(
+                request.integration_id,
+                request.number.replace("\x00", ""),
+                request.signature.digest if claimed else b"",
+                nearest_datetime(request.signature.expires_at) if claimed else None,
+            )
+            return look_up_to_wire(looked_up)
+        raise AssertionError("answering always ends the call")
+
     # --- events
     # --------------------------------------------------------------------------------------------------
 
     async def RecordEvents(self, request: pb.RecordEventsRequest, context: Any) -> pb.RecordEventsResponse:
         async with answering(context):
-            recorded = await self._use.recorder.record(report_from_wire(request))
+            recorded = await self._use.recorder.record(events_from_wire(request))
             self._use.metrics.events.labels("new").inc(recorded.recorded)
             self._use.metrics.events.labels("repeated").inc(recorded.duplicates)
             if request.unparsed:

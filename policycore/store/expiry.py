@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Delete, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.store.crm_tables import call_folds
 from policycore.store.engine import Database
 from policycore.store.invariant_tables import invariant_violations
 from policycore.store.tables import (
@@ -52,6 +53,7 @@ _EXPIRING: Sequence[_Expiring] = (
     _Expiring(inbox.c.completed_at, INBOX_LIFE),
     _Expiring(unmatched_receipts.c.received_at, UNMATCHED_LIFE),
     _Expiring(cool_downs.c.until),
+    _Expiring(call_folds.c.expires_at),
     _Expiring(refusals.c.minute, REFUSALS_LIFE),
     _Expiring(invariant_violations.c.seen_at, VIOLATIONS_LIFE),
 )

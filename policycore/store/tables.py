@@ -22,6 +22,7 @@ from sqlalchemy import (
     true,
 )
 
+from policycore.store.crm_tables import call_folds as call_folds
 from policycore.store.invariant_tables import invariant_progress as invariant_progress
 from policycore.store.invariant_tables import invariant_violations as invariant_violations
 from policycore.store.log_tables import audit_entries as audit_entries
@@ -129,6 +130,9 @@ integrations = Table(
     Column("country", String(2), nullable=False, server_default=""),
     Column("requests_per_minute", Integer, nullable=False, server_default=text("60")),
     Column("cool_down_seconds", Integer, nullable=False, server_default=text("900")),
+    Column("crm_requests_per_minute", Integer, nullable=False, server_default=text("600")),
+    Column("crm_fold_seconds", Integer, nullable=False, server_default=text("120")),
+    Column("crm_unanswered_sends", Boolean, nullable=False, server_default=false()),
     Column("language", String(8), nullable=False, server_default="en"),
     Column("created_at", Instant, nullable=False),
 )

@@ -81,6 +81,9 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
     integration = snapshot.integrations.get(intent.integration_id or "")
     phone = _phone(intent, snapshot)
     template = integration.templates.get(intent.event_type) if integration else None
+    if intent.unanswered and integration is not None and not integration.crm_unanswered_sends:
+        # Nobody spoke: what thanks for a call would be wrong, unless somebody wants it so.
+        template = None
     if intent.event_type in TEMPLATED and template is not None and template.enabled:
         values = {
             "customer_phone": phone or intent.phone_text,

@@ -99,6 +99,9 @@ class Integration(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     WEBHOOK_PATH_FIELD_NUMBER: _builtins.int
+    CRM_REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    CRM_FOLD_WITHIN_FIELD_NUMBER: _builtins.int
+    CRM_UNANSWERED_SENDS_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """`int_…`."""
     account_id: _builtins.str
@@ -129,6 +132,10 @@ class Integration(_message.Message):
     """`en` or `ar`."""
     webhook_path: _builtins.str
     """Path 3CX posts to; ignored on input."""
+    crm_requests_per_minute: _builtins.int
+    """Rate limit of CRM reports, and of lookups by itself; 0 for the default of 600."""
+    crm_unanswered_sends: _builtins.bool
+    """Whether a call that the customer did not answer may send the call_ended template."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses and CIDR blocks; empty allows all."""
@@ -144,6 +151,10 @@ class Integration(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @_builtins.property
+    def crm_fold_within(self) -> _duration_pb2.Duration:
+        """Reports of missed calls of one number within this time are one call; unset for 2 minutes."""
 
     def __init__(
         self,
@@ -167,10 +178,13 @@ class Integration(_message.Message):
         language: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         webhook_path: _builtins.str = ...,
+        crm_requests_per_minute: _builtins.int = ...,
+        crm_fold_within: _duration_pb2.Duration | None = ...,
+        crm_unanswered_sends: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "requests_per_minute", b"requests_per_minute", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "requests_per_minute", b"requests_per_minute", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,6 +52,8 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """A caller asked to be called back."""
     EVENT_TYPE_AFTER_HOURS: _EventType.ValueType  # 10
     """Someone called outside business hours."""
+    EVENT_TYPE_CHAT_ENDED: _EventType.ValueType  # 11
+    """A chat between an agent and a customer ended; sends nothing."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """The events a phone system reports."""
@@ -78,7 +80,69 @@ EVENT_TYPE_QUEUE_CALLBACK: EventType.ValueType  # 9
 """A caller asked to be called back."""
 EVENT_TYPE_AFTER_HOURS: EventType.ValueType  # 10
 """Someone called outside business hours."""
+EVENT_TYPE_CHAT_ENDED: EventType.ValueType  # 11
+"""A chat between an agent and a customer ended; sends nothing."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
+
+class _ReportedCall:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReportedCallEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportedCall.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPORTED_CALL_UNSPECIFIED: _ReportedCall.ValueType  # 0
+    """The report is about a chat, or its kind of call is not known."""
+    REPORTED_CALL_MISSED: _ReportedCall.ValueType  # 1
+    """The customer called, and nobody answered."""
+    REPORTED_CALL_INBOUND: _ReportedCall.ValueType  # 2
+    """The customer called and was answered."""
+    REPORTED_CALL_OUTBOUND: _ReportedCall.ValueType  # 3
+    """An agent called and was answered."""
+    REPORTED_CALL_NOT_ANSWERED: _ReportedCall.ValueType  # 4
+    """An agent called, and the customer did not answer."""
+
+class ReportedCall(_ReportedCall, metaclass=_ReportedCallEnumTypeWrapper):
+    """What a phone system's CRM template says of a call."""
+
+REPORTED_CALL_UNSPECIFIED: ReportedCall.ValueType  # 0
+"""The report is about a chat, or its kind of call is not known."""
+REPORTED_CALL_MISSED: ReportedCall.ValueType  # 1
+"""The customer called, and nobody answered."""
+REPORTED_CALL_INBOUND: ReportedCall.ValueType  # 2
+"""The customer called and was answered."""
+REPORTED_CALL_OUTBOUND: ReportedCall.ValueType  # 3
+"""An agent called and was answered."""
+REPORTED_CALL_NOT_ANSWERED: ReportedCall.ValueType  # 4
+"""An agent called, and the customer did not answer."""
+Global___ReportedCall: _TypeAlias = ReportedCall  # noqa: Y015
+
+@_typing.final
+class CrmReport(_message.Message):
+    """A report of a CRM template. It carries no id: one is made of agent, number, kind of call and its start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    call: Global___ReportedCall.ValueType
+    """What kind of call it was."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When call or chat began; unset if the phone system wrote no date that has one meaning."""
+
+    def __init__(
+        self,
+        *,
+        call: Global___ReportedCall.ValueType = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CrmReport: _TypeAlias = CrmReport  # noqa: Y015
 
 @_typing.final
 class SignatureClaim(_message.Message):
@@ -132,6 +196,7 @@ class SubmitRequest(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     CALL_TIME_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the caller. A repeat with the same id and caller gets the first answer. Optional."""
     validate_only: _builtins.bool
@@ -170,6 +235,10 @@ class SubmitRequest(_message.Message):
     def signature(self) -> Global___SignatureClaim:
         """The request's signature, if it was signed."""
 
+    @_builtins.property
+    def report(self) -> Global___CrmReport:
+        """Set if a CRM template reports it: then it has limits of its own, and repeats are known by what it says."""
+
     def __init__(
         self,
         *,
@@ -191,10 +260,11 @@ class SubmitRequest(_message.Message):
         queue: _builtins.str = ...,
         call_time: _builtins.str = ...,
         instance: _builtins.str = ...,
+        report: Global___CrmReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "integration_id", b"integration_id", "origin", b"origin", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "integration_id", b"integration_id", "origin", b"origin", "report", b"report", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "agent_extension", b"agent_extension", "api_key_id", b"api_key_id", "body_digest", b"body_digest", "call_time", b"call_time", "conversation_id", b"conversation_id", "event_type", b"event_type", "event_type_text", b"event_type_text", "idempotency_key", b"idempotency_key", "instance", b"instance", "integration_id", b"integration_id", "origin", b"origin", "phone", b"phone", "purpose", b"purpose", "queue", b"queue", "request_id", b"request_id", "signature", b"signature", "text", b"text", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "agent_extension", b"agent_extension", "api_key_id", b"api_key_id", "body_digest", b"body_digest", "call_time", b"call_time", "conversation_id", b"conversation_id", "event_type", b"event_type", "event_type_text", b"event_type_text", "idempotency_key", b"idempotency_key", "instance", b"instance", "integration_id", b"integration_id", "origin", b"origin", "phone", b"phone", "purpose", b"purpose", "queue", b"queue", "report", b"report", "request_id", b"request_id", "signature", b"signature", "text", b"text", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_origin: _TypeAlias = _typing.Literal["integration_id", "api_key_id"]  # noqa: Y015
     _WhichOneofArgType_origin: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
@@ -449,6 +519,102 @@ class AdmitRequestResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdmitRequestResponse: _TypeAlias = AdmitRequestResponse  # noqa: Y015
+
+@_typing.final
+class LookUpContactRequest(_message.Message):
+    """Asks who is behind a number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEGRATION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    integration_id: _builtins.str
+    """The integration that asks. Only persons who wrote to an instance that it serves are found."""
+    number: _builtins.str
+    """The number as the phone system wrote it; a national one is read as one of the integration's country."""
+    @_builtins.property
+    def signature(self) -> Global___SignatureClaim:
+        """The request's signature, if it was signed."""
+
+    def __init__(
+        self,
+        *,
+        integration_id: _builtins.str = ...,
+        number: _builtins.str = ...,
+        signature: Global___SignatureClaim | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "number", b"number", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpContactRequest: _TypeAlias = LookUpContactRequest  # noqa: Y015
+
+@_typing.final
+class LookUpContactResponse(_message.Message):
+    """Who is behind a number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    reason: _reasons_pb2.ReasonCode.ValueType
+    """ALLOWED, MODULE_NOT_ENABLED, WEBHOOK_RATE_LIMITED or SIGNATURE_REPLAYED."""
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """How long to wait, if it is over its limit."""
+
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """The person; unset if nobody is known."""
+
+    def __init__(
+        self,
+        *,
+        reason: _reasons_pb2.ReasonCode.ValueType = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
+        contact: Global___Contact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "retry_after", b"retry_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "reason", b"reason", "retry_after", b"retry_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpContactResponse: _TypeAlias = LookUpContactResponse  # noqa: Y015
+
+@_typing.final
+class Contact(_message.Message):
+    """Someone who wrote on WhatsApp."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    """`per_…`."""
+    name: _builtins.str
+    """The name they go by on WhatsApp; empty if none is known."""
+    phone: _builtins.str
+    """E.164 with `+`."""
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        phone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "person_id", b"person_id", "phone", b"phone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contact: _TypeAlias = Contact  # noqa: Y015
 
 @_typing.final
 class RecordEventsRequest(_message.Message):

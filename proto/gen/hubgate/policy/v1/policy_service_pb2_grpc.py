@@ -51,6 +51,11 @@ class PolicyServiceStub:
                 request_serializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestResponse.FromString,
                 _registered_method=True)
+        self.LookUpContact = channel.unary_unary(
+                '/hubgate.policy.v1.PolicyService/LookUpContact',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactResponse.FromString,
+                _registered_method=True)
         self.RecordEvents = channel.unary_unary(
                 '/hubgate.policy.v1.PolicyService/RecordEvents',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.RecordEventsRequest.SerializeToString,
@@ -107,6 +112,13 @@ class PolicyServiceServicer:
 
     def AdmitRequest(self, request, context):
         """Counts a request that could not be parsed against its integration's limits. The edge's alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookUpContact(self, request, context):
+        """Finds the person behind a number, for the phone system's screen. The edge's alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +183,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.AdmitRequest,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestResponse.SerializeToString,
+            ),
+            'LookUpContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpContact,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactResponse.SerializeToString,
             ),
             'RecordEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordEvents,
@@ -286,6 +303,33 @@ class PolicyService:
             '/hubgate.policy.v1.PolicyService/AdmitRequest',
             hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_policy__service__pb2.AdmitRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.PolicyService/LookUpContact',
+            hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_policy__service__pb2.LookUpContactResponse.FromString,
             options,
             channel_credentials,
             insecure,

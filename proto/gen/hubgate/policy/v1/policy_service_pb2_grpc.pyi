@@ -46,6 +46,8 @@ class PolicyServiceStub:
     """
     AdmitRequest: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.AdmitRequestRequest, _policy_service_pb2.AdmitRequestResponse]
     """Counts a request that could not be parsed against its integration's limits. The edge's alone."""
+    LookUpContact: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.LookUpContactRequest, _policy_service_pb2.LookUpContactResponse]
+    """Finds the person behind a number, for the phone system's screen. The edge's alone."""
     RecordEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RecordEventsRequest, _policy_service_pb2.RecordEventsResponse]
     """Records what an instance reported, in one commit. The edge's alone: an inbound message opens a window."""
     Explain: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ExplainRequest, _policy_service_pb2.ExplainResponse]
@@ -77,6 +79,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     AdmitRequest: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.AdmitRequestRequest, _policy_service_pb2.AdmitRequestResponse]  # type: ignore[assignment]
     """Counts a request that could not be parsed against its integration's limits. The edge's alone."""
+    LookUpContact: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.LookUpContactRequest, _policy_service_pb2.LookUpContactResponse]  # type: ignore[assignment]
+    """Finds the person behind a number, for the phone system's screen. The edge's alone."""
     RecordEvents: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RecordEventsRequest, _policy_service_pb2.RecordEventsResponse]  # type: ignore[assignment]
     """Records what an instance reported, in one commit. The edge's alone: an inbound message opens a window."""
     Explain: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ExplainRequest, _policy_service_pb2.ExplainResponse]  # type: ignore[assignment]
@@ -123,6 +127,14 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.AdmitRequestResponse, _abc.Awaitable[_policy_service_pb2.AdmitRequestResponse]]:
         """Counts a request that could not be parsed against its integration's limits. The edge's alone."""
+
+    @_abc_1.abstractmethod
+    def LookUpContact(
+        self,
+        request: _policy_service_pb2.LookUpContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.LookUpContactResponse, _abc.Awaitable[_policy_service_pb2.LookUpContactResponse]]:
+        """Finds the person behind a number, for the phone system's screen. The edge's alone."""
 
     @_abc_1.abstractmethod
     def RecordEvents(
