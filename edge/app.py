@@ -22,6 +22,7 @@ from edge.errors import CoreError, CoreUnavailableError
 from edge.http import EXCHANGE, Endpoint, Exchange, HttpRequest, Receive, Scope, Send, send_answer
 from edge.metrics import EdgeMetrics
 from edge.public_codes import PublicCode
+from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
 from edge.webhooks.routes import ThreecxWebhook
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
 
@@ -34,6 +35,8 @@ class Routes:
     """Everything the edge serves."""
 
     threecx: ThreecxWebhook
+    crm_lookup: ContactLookUp
+    crm_template: CrmTemplate
     whatsapp: WhatsappWebhook
     send_api: SendApi
     admin: AdminDecisions
@@ -102,7 +105,11 @@ def create_app(routes: Routes, metrics: EdgeMetrics, monotonic: Callable[[], flo
         return Served(name, endpoint, metrics, monotonic)
 
     webhook = "/webhooks/whatsapp/{backend:str}/{instance_id:str}"
+    lookup = "/integrations/3cx/crm/{integration_id:str}/lookup"
+    template = "/integrations/3cx/{integration_id:str}/crm-template.xml"
     handlers = [
+        _plain("POST", lookup, served("crm_lookup", routes.crm_lookup)),
+        _plain("GET", template, served("crm_template", routes.crm_template)),
         _plain("POST", webhook, served("whatsapp_webhook", routes.whatsapp.post)),
         _plain("GET", webhook, served("whatsapp_handshake", routes.whatsapp.handshake)),
         _plain("POST", "/api/send-message", served("send_message", routes.send_api.send)),

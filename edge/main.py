@@ -36,6 +36,7 @@ from edge.metrics import EdgeMetrics
 from edge.metrics_app import MetricsApp
 from edge.refusals import RefusalLog, RefusalReporter
 from edge.settings import Listen, Settings, read_settings
+from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
 from edge.webhooks.routes import ThreecxWebhook
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
 
@@ -98,6 +99,8 @@ async def serve(
 def _routes(settings: Settings, core: PolicyCore, gate: Gate, feed: CredentialFeed) -> Routes:
     return Routes(
         threecx=ThreecxWebhook(gate, core),
+        crm_lookup=ContactLookUp(gate, core),
+        crm_template=CrmTemplate(gate, core, settings.public_url),
         whatsapp=WhatsappWebhook(gate, core, secrets.token_urlsafe(32)),
         send_api=SendApi(gate, core),
         admin=AdminDecisions(gate, core),

@@ -111,6 +111,15 @@ class SignatureClaim:
 
 
 @dataclass(slots=True)
+class CrmReport:
+    """What a CRM template says of a call or chat. `unreadable_start` if it names a start that nobody understands."""
+
+    call: int
+    started_at: float | None = None
+    unreadable_start: bool = False
+
+
+@dataclass(slots=True)
 class Submission:
     """One request to send, or an event to record, as the caller wrote it."""
 
@@ -129,6 +138,7 @@ class Submission:
     queue: str = ""
     call_time: str = ""
     instance: str = ""
+    report: CrmReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +216,24 @@ class Admission:
 
     reason: int
     retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Someone who wrote on WhatsApp. `name` may be empty; `phone` is E.164."""
+
+    person_id: str
+    name: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What came of looking up a number; `reason` other than ALLOWED says why nobody was looked for."""
+
+    reason: int
+    retry_after_seconds: float | None = None
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True, slots=True)

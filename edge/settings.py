@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 
 from edge.errors import SettingsError
 from edge.model import Network
+from edge.public_address import read_public_url
 from edge.webhooks.authenticate import parse_address, parse_network
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -37,6 +38,7 @@ class Settings:
     log_level: str = "info"
     tls_folder: Path | None = None
     leave_seconds: int = 0
+    public_url: str = ""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -72,6 +74,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         log_level=_one_of(environ, "HUBGATE_LOG_LEVEL", LOG_LEVELS, default="info"),
         tls_folder=Path(folder) if (folder := environ.get("HUBGATE_TLS_FOLDER", "").strip()) else None,
         leave_seconds=_seconds(environ, "HUBGATE_EDGE_LEAVE_SECONDS"),
+        public_url=_public_url(environ),
     )
 
 
@@ -105,6 +108,19 @@ def _seconds(environ: Mapping[str, str], name: str) -> int:
             f"{name} must be seconds from 0 to {LONGEST_LEAVE_SECONDS}, and is {written[:20]!r}."
         )
     return int(written)
+
+
+def _public_url(environ: Mapping[str, str]) -> str:
+    written = environ.get("HUBGATE_PUBLIC_URL", "").strip()
+    if not written:
+        return ""
+    url = read_public_url(written)
+    if url is None:
+        raise SettingsError(
+            "HUBGATE_PUBLIC_URL must be the gateway's address, for example https://gateway.example.com, "
+            f"and is {written[:200]!r}."
+        )
+    return url
 
 
 def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:

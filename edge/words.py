@@ -38,6 +38,17 @@ class EventType(IntEnum):
     QUEUE_EVENT = 8
     QUEUE_CALLBACK = 9
     AFTER_HOURS = 10
+    CHAT_ENDED = 11
+
+
+class ReportedCall(IntEnum):
+    """What a CRM template says of a call; UNSPECIFIED stands for chats and for unknown kinds."""
+
+    UNSPECIFIED = 0
+    MISSED = 1
+    INBOUND = 2
+    OUTBOUND = 3
+    NOT_ANSWERED = 4
 
 
 class MessageState(IntEnum):

@@ -55,7 +55,25 @@ def submit_request(submission: model.Submission) -> wire.SubmitRequest:
         request.integration_id = submission.integration_id
     if submission.signature is not None:
         _fill_signature(request.signature, submission.signature)
+    if submission.report is not None:
+        request.report.CopyFrom(_crm_report(submission.report))
     return request
+
+
+def _crm_report(report: model.CrmReport) -> wire.CrmReport:
+    made = wire.CrmReport(call=report.call)  # type: ignore[arg-type]  # as above
+    if report.started_at is not None:
+        made.started_at.CopyFrom(timestamp(report.started_at))
+    return made
+
+
+def looked_up(response: wire.LookUpContactResponse) -> model.LookedUp:
+    """What came of looking up a number."""
+    found = response.contact
+    wait = response.retry_after.ToTimedelta().total_seconds() if response.HasField("retry_after") else None
+    named = response.HasField("contact")
+    contact = model.Contact(found.person_id, found.name, found.phone) if named else None
+    return model.LookedUp(response.reason, wait, contact)
 
 
 def _fill_signature(field: wire.SignatureClaim, claim: model.SignatureClaim) -> None:

@@ -16,7 +16,7 @@ from edge.clients.whatsapp_wire import to_wire
 from edge.errors import CoreUnavailableError, InvalidCallError
 from edge.refusals import RefusalReport
 from edge.webhooks.whatsapp.model import Delivery, PersonRef
-from hubgate.policy.v1 import admin_service_pb2_grpc, policy_service_pb2_grpc, records_pb2
+from hubgate.policy.v1 import admin_service_pb2_grpc, integrations_pb2, policy_service_pb2_grpc, records_pb2
 from hubgate.policy.v1 import policy_service_pb2 as wire
 
 CALL_SECONDS: Final = 5.0
@@ -127,6 +127,23 @@ class PolicyCore:
             response.retry_after.ToTimedelta().total_seconds() if response.HasField("retry_after") else None
         )
         return model.Admission(reason=response.reason, retry_after_seconds=wait)
+
+    async def look_up(
+        self, integration_id: str, number: str, signature: model.SignatureClaim | None
+    ) -> model.LookedUp:
+        """The person behind a number, if they wrote to an instance that the integration serves."""
+        request = wire.LookUpContactRequest(integration_id=integration_id, number=number)
+        if signature is not None:
+            request.signature.CopyFrom(convert.signature_claim(signature))
+        return convert.looked_up(
+            await self._call(self._policy.LookUpContact, request, self._own, CALL_SECONDS)
+        )
+
+    async def has_integration(self, token: str, integration_id: str) -> bool:
+        """Whether the caller of this token may see the integration."""
+        request = integrations_pb2.ListIntegrationsRequest(integration_id=integration_id, page_size=1)
+        response = await self._call(self._admin.ListIntegrations, request, bearer(token), CALL_SECONDS)
+        return bool(response.integrations)
 
     async def record_delivery(
         self, instance_id: str, delivery: Delivery, received_at: datetime, timeout_seconds: float

@@ -1,5 +1,6 @@
 """The 3CX webhook: authenticate, read, verify, parse, submit, answer. The hot path of the edge."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -10,10 +11,11 @@ from edge.gate import Gate
 from edge.http import HttpRequest, closing
 from edge.model import Admission, IntegrationKey, Outcome, SignatureClaim, Submission
 from edge.public_codes import PublicCode
-from edge.strict_json import check_storable
+from edge.strict_json import check_storable, read_object
 from edge.webhooks import authenticate
 from edge.webhooks.authenticate import HeaderCheck, WebhookHeaders
-from edge.webhooks.threecx import json_webhook
+from edge.webhooks.threecx import crm_report, json_webhook
+from edge.webhooks.threecx.crm_report import ReportEvent
 from edge.words import ReasonCode
 
 BODY_LIMIT: Final = 262_144
@@ -39,6 +41,9 @@ class SubmitsAndAdmits(Protocol):
 class ThreecxWebhook:
     """`POST /integrations/3cx/webhook/{integration_id}`."""
 
+    surface = SURFACE
+    """What refusals are counted under."""
+
     def __init__(self, gate: Gate, core: SubmitsAndAdmits) -> None:
         self._gate = gate
         self._core = core
@@ -47,7 +52,7 @@ class ThreecxWebhook:
         """Answers one webhook request. Raises CoreError if the policy core gave no answer."""
         integration_id = request.params["integration_id"]
         if not self._gate.credentials_fresh():
-            return _before_body(request, answers.unavailable())
+            return before_body(request, answers.unavailable())
         key = self._gate.credentials.integration(integration_id)
         headers = WebhookHeaders(
             request.headers.get(authenticate.SECRET_HEADER),
@@ -63,7 +68,7 @@ class ThreecxWebhook:
             return closing(await self._wrong(request, key, None, public_codes.PAYLOAD_TOO_LARGE, ""))
         except BodyIncompleteError as error:
             return closing(await self._wrong(request, key, None, public_codes.INVALID_JSON, str(error)))
-        claim = _verified_claim(key, check, headers, raw)
+        claim = verified_claim(key, check, headers, raw)
         if check.signature_hex is not None and claim is None:
             return self._turn_away(request, integration_id, "wrong_signature")
         self._gate.used(check.secret.secret_id)
@@ -73,9 +78,13 @@ class ThreecxWebhook:
         self, request: HttpRequest, key: IntegrationKey, claim: SignatureClaim | None, raw: bytes
     ) -> HttpAnswer:
         try:
-            submission = _submission(key, claim, raw, request.headers.get(IDEMPOTENCY_HEADER, ""))
+            header_key = request.headers.get(IDEMPOTENCY_HEADER, "")
+            submission = _submission(key, claim, raw, header_key, self._gate.now)
         except InvalidJsonError as error:
             return await self._wrong(request, key, claim, public_codes.INVALID_JSON, str(error))
+        if submission.report is not None and submission.report.unreadable_start:
+            # Nobody is turned away, but somebody should know why a time is missing: whose PBX writes which date.
+            self._gate.refused(self.surface, key.integration_id, "unreadable_date", request)
         outcome = await self._core.submit(submission, SUBMIT_SECONDS)
         if answers.is_replay(outcome):
             return self._turn_away(request, key.integration_id, "signature_replayed")
@@ -105,16 +114,16 @@ class ThreecxWebhook:
         return answers.error(public, message=sentence)
 
     def _turn_away(self, request: HttpRequest, integration_id: str, reason: str) -> HttpAnswer:
-        self._gate.refused(SURFACE, integration_id, reason, request)
-        return _before_body(request, answers.unauthenticated_webhook())
+        self._gate.refused(self.surface, integration_id, reason, request)
+        return before_body(request, answers.unauthenticated_webhook())
 
 
-def _before_body(request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
+def before_body(request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
     """Depends on the request's framing alone, so that the headers of a 401 never tell its cause."""
     return closing(answer) if request.has_body_to_close_on() else answer
 
 
-def _verified_claim(
+def verified_claim(
     key: IntegrationKey, check: HeaderCheck, headers: WebhookHeaders, raw: bytes
 ) -> SignatureClaim | None:
     """The claim of a signature that holds; None if there is none or it does not hold."""
@@ -132,9 +141,18 @@ def _verified_claim(
     )
 
 
-def _submission(key: IntegrationKey, claim: SignatureClaim | None, raw: bytes, header_key: str) -> Submission:
+def _submission(
+    key: IntegrationKey,
+    claim: SignatureClaim | None,
+    raw: bytes,
+    header_key: str,
+    now: Callable[[], float],
+) -> Submission:
     """Raises InvalidJsonError."""
-    event = json_webhook.parse(raw)
+    body = read_object(raw)
+    if "source" in body and crm_report.is_report(body):
+        return _reported(key, claim, raw, header_key, crm_report.parse(body, now()))
+    event = json_webhook.event_of(body)
     return Submission(
         body_digest=sha256(raw).digest(),
         integration_id=key.integration_id,
@@ -149,6 +167,23 @@ def _submission(key: IntegrationKey, claim: SignatureClaim | None, raw: bytes, h
         agent_extension=event.agent_extension,
         queue=event.queue,
         call_time=event.call_time,
+    )
+
+
+def _reported(
+    key: IntegrationKey, claim: SignatureClaim | None, raw: bytes, header_key: str, event: ReportEvent
+) -> Submission:
+    return Submission(
+        body_digest=sha256(raw).digest(),
+        integration_id=key.integration_id,
+        idempotency_key=idempotency_key(header_key),
+        signature=claim,
+        event_type=event.event_type,
+        event_type_text=event.event_type_text,
+        phone=event.phone,
+        agent_extension=event.agent_extension,
+        queue=event.queue,
+        report=event.report,
     )
 
 

@@ -54,21 +54,25 @@ def parse(raw: bytes) -> ThreecxEvent:
     """Reads one webhook body. Raises InvalidJsonError; whatever is a JSON object gives an event, however
     odd.
     """
-    body = read_object(raw)
+    return event_of(read_object(raw))
+
+
+def event_of(body: dict[str, JsonValue]) -> ThreecxEvent:
+    """The event of one JSON object. Raises InvalidJsonError for text that cannot be stored."""
     written = _word(body, "event_type", 10_000)
     event_type = EVENT_TYPES.get(written, EventType.UNSPECIFIED)
     phone_keys = REPLY_PHONE_KEYS if event_type in REPLIES else CALL_PHONE_KEYS
     return ThreecxEvent(
         event_type=event_type,
         event_type_text=_bounded(written, 64),
-        phone=_phone(body, phone_keys),
+        phone=phone(body, phone_keys),
         text=_text(body),
         purpose=_word(body, "message_purpose", 64),
-        conversation_id=_scalar(body, "conversation_id", 200),
-        agent_extension=_scalar(body, "agent_extension", 64),
-        queue=_scalar(body, "queue", 64),
-        call_time=_scalar(body, "call_time", 64),
-        event_id=_scalar(body, "event_id", 10_000),
+        conversation_id=scalar(body, "conversation_id", 200),
+        agent_extension=scalar(body, "agent_extension", 64),
+        queue=scalar(body, "queue", 64),
+        call_time=scalar(body, "call_time", 64),
+        event_id=scalar(body, "event_id", 10_000),
     )
 
 
@@ -85,7 +89,7 @@ def _word(body: dict[str, JsonValue], name: str, limit: int) -> str:
     return _bounded(check_storable(value.strip(), name), limit)
 
 
-def _scalar(body: dict[str, JsonValue], name: str, limit: int) -> str:
+def scalar(body: dict[str, JsonValue], name: str, limit: int) -> str:
     """A field that may be text or a number; anything else counts as missing."""
     value = body.get(name)
     if not isinstance(value, str):
@@ -93,7 +97,7 @@ def _scalar(body: dict[str, JsonValue], name: str, limit: int) -> str:
     return _bounded(check_storable(str(value.strip()), name), limit)
 
 
-def _phone(body: dict[str, JsonValue], keys: tuple[str, ...]) -> str:
+def phone(body: dict[str, JsonValue], keys: tuple[str, ...]) -> str:
     """The first key that holds something. Null and blank text count as absent."""
     for key in keys:
         value = body.get(key)
