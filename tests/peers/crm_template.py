@@ -43,7 +43,7 @@ class FormatFailed(Exception):
 
 @dataclass(frozen=True)
 class Culture:
-    """How a PBX writes dates. `digits` are ten characters; `years` is what its calendar is ahead of the Gregorian one."""
+    """How a PBX writes dates. `digits` are ten characters; `years` is how far its calendar is ahead of ours."""
 
     pattern: str = "MM/dd/yyyy HH:mm:ss"
     digits: str = "0123456789"

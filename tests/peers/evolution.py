@@ -123,7 +123,15 @@ class EvolutionPeer(BackendPeer):
         return await self.refuse(request, 404, error(404, "Not Found", words))
 
     async def post_message(
-        self, url: str, phone: str, text: str, *, message_id: str = "", at: float | None = None, **key: Any
+        self,
+        url: str,
+        phone: str,
+        text: str,
+        *,
+        message_id: str = "",
+        at: float | None = None,
+        push_name: str = "Test Customer",
+        **key: Any,
     ) -> int:
         """A person writes: posts `messages.upsert`. `key` overrides parts of the message's key."""
         digits = phone.lstrip("+")
@@ -136,7 +144,7 @@ class EvolutionPeer(BackendPeer):
         }
         record = {
             "key": {**message_key, **key},
-            "pushName": "Test Customer",
+            "pushName": push_name,
             "status": "DELIVERY_ACK",
             "message": {"conversation": text},
             "messageType": "conversation",
