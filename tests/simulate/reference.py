@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 PURPOSES = {"transactional", "operational", "support", "internal_team", "authentication"}
 REPLIES = {"OUTBOUND_MESSAGE", "INBOUND_REPLY"}
-RECORDED = {"TEST", "CALL_STARTED"}
+RECORDED = {"TEST", "CALL_STARTED", "CHAT_ENDED"}
 TEMPLATED = {"MISSED_CALL", "CALL_ENDED", "VOICEMAIL", "QUEUE_EVENT", "QUEUE_CALLBACK", "AFTER_HOURS"}
 PAUSES = ("platform", "account", "instance", "integration", "person")
 WATCHABLE = {"CONTENT", "COOL_DOWN", "QUOTA", "RATE"}
@@ -102,7 +102,8 @@ def toggles(case: Case) -> Refusal | None:
         return Refusal("TOGGLES", "UNSUPPORTED_EVENT_TYPE")
     if case.event in REPLIES:
         return None if case.replies_on else Refusal("TOGGLES", "OUTBOUND_DISABLED")
-    return None if case.calls_on or case.event == "TEST" else Refusal("TOGGLES", "CALL_EVENTS_DISABLED")
+    no_call = case.event in {"TEST", "CHAT_ENDED"}
+    return None if case.calls_on or no_call else Refusal("TOGGLES", "CALL_EVENTS_DISABLED")
 
 
 def phone(case: Case) -> Refusal | None:

@@ -25,8 +25,8 @@ READ_GROUP = {
 }  # fmt: skip
 EXPECTED: dict[str, set[str]] = {
     "edge": {
-        "Submit", "SubmitStream", "AdmitRequest", "RecordEvents", "GetMessage", "WatchEvents",
-        "WatchCredentials", "RecordRefusals", "ListMessages", "ListDeliveries",
+        "Submit", "SubmitStream", "AdmitRequest", "LookUpContact", "RecordEvents", "GetMessage",
+        "WatchEvents", "WatchCredentials", "RecordRefusals", "ListMessages", "ListDeliveries",
     },
     "admin": ADMIN_RPCS | {"Submit", "Explain", "GetMessage", "WatchEvents"},
     "service: submit": SUBMIT_GROUP,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge.words import Action, CheckName, EventType, MessageState, ReasonCode, Verdict, word
+from edge.words import Action, CheckName, EventType, MessageState, ReasonCode, ReportedCall, Verdict, word
 from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2, reasons_pb2
 
 
@@ -17,6 +17,7 @@ from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2, reas
         (CheckName, reasons_pb2.CheckName, "CHECK_NAME_"),
         (Action, decision_pb2.Action, "ACTION_"),
         (EventType, policy_service_pb2.EventType, "EVENT_TYPE_"),
+        (ReportedCall, policy_service_pb2.ReportedCall, "REPORTED_CALL_"),
         (MessageState, events_pb2.MessageState, "MESSAGE_STATE_"),
     ],
 )

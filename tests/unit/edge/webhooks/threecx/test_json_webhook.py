@@ -41,7 +41,7 @@ def test_the_public_example() -> None:
     assert (parsed.queue, parsed.call_time, parsed.event_id) == ("", "", "")
 
 
-def test_the_ten_event_types() -> None:
+def test_the_eleven_event_types() -> None:
     assert set(EVENT_TYPES) == {
         "test",
         "outbound_message",
@@ -53,6 +53,7 @@ def test_the_ten_event_types() -> None:
         "queue_event",
         "queue_callback",
         "after_hours",
+        "chat_ended",
     }
     for name, number in EVENT_TYPES.items():
         assert parse(event(event_type=name)).event_type is number
