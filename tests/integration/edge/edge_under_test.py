@@ -82,6 +82,7 @@ async def edge_on(
     metrics: Listen | None = None,
     ready_first: bool = True,
     limits: ConnectionLimits | None = None,
+    public_url: str = "",
 ) -> AsyncIterator[Edge]:
     """Serves the edge, and stops it."""
     network = parse_network(trusted) if trusted else None
@@ -92,6 +93,7 @@ async def edge_on(
         trusted_proxies=(network,) if network is not None else (),
         metrics_listen=metrics,
         sandbox=sandbox,
+        public_url=public_url,
     )
     stop = asyncio.Event()
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()

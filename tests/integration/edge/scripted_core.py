@@ -12,6 +12,7 @@ from hubgate.policy.v1 import (
     admin_service_pb2_grpc,
     decision_pb2,
     events_pb2,
+    integrations_pb2,
     policy_service_pb2_grpc,
     reasons_pb2,
     records_pb2,
@@ -151,6 +152,8 @@ class ScriptedCore(policy_service_pb2_grpc.PolicyServiceServicer):
         self.deliveries: list[records_pb2.Delivery] = []
         self.decisions: list[wire.DecisionRecord] = []
         self.list_requests: list[records_pb2.ListMessagesRequest] = []
+        self.look_ups: list[wire.LookUpContactRequest] = []
+        self.looked_up = wire.LookUpContactResponse(reason=reasons_pb2.REASON_CODE_ALLOWED)
 
     async def may(self, context: Any, *tokens: str) -> None:
         """Checks the caller's token as the policy core would."""
@@ -189,6 +192,11 @@ class ScriptedCore(policy_service_pb2_grpc.PolicyServiceServicer):
         await self.may(context, EDGE_TOKEN)
         self.admissions.append(request)
         return self.admission
+
+    async def LookUpContact(self, request: wire.LookUpContactRequest, context: Any) -> Any:
+        await self.may(context, EDGE_TOKEN)
+        self.look_ups.append(request)
+        return self.looked_up
 
     async def RecordEvents(self, request: wire.RecordEventsRequest, context: Any) -> Any:
         await self.may(context, EDGE_TOKEN)
@@ -246,6 +254,14 @@ class ScriptedAdmin(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListDecisions(self, request: records_pb2.ListDecisionsRequest, context: Any) -> Any:
         await self._core.may(context, ADMIN_TOKEN)
         return records_pb2.ListDecisionsResponse(records=self._core.decisions[: request.page_size])
+
+    async def ListIntegrations(self, request: integrations_pb2.ListIntegrationsRequest, context: Any) -> Any:
+        await self._core.may(context, ADMIN_TOKEN)
+        known = [each.integration_id for each in self._core.credentials.integrations]
+        found = [integrations_pb2.Integration(integration_id=request.integration_id)]
+        return integrations_pb2.ListIntegrationsResponse(
+            integrations=found if request.integration_id in known else []
+        )
 
     async def ListMessages(self, request: records_pb2.ListMessagesRequest, context: Any) -> Any:
         await self._core.may(context, ADMIN_TOKEN, EDGE_TOKEN)
