@@ -26,6 +26,19 @@ DestinationUrl = Annotated[str | None, typer.Option(help="Address of the JSON en
 Country = Annotated[str | None, typer.Option(help="ISO 3166 country of national numbers.")]
 PerMinute = Annotated[int | None, typer.Option("--requests-per-minute", help="Webhook rate limit.")]
 CoolDown = Annotated[str | None, typer.Option(help="Cool-down of call events, such as 15m.")]
+CrmPerMinute = Annotated[
+    int | None, typer.Option("--crm-requests-per-minute", help="Rate limit of CRM reports, and of lookups.")
+]
+CrmFold = Annotated[
+    str | None,
+    typer.Option("--crm-fold-within", help="Missed calls of one number this close are one, such as 2m."),
+]
+CrmUnanswered = Annotated[
+    bool | None,
+    typer.Option(
+        "--crm-unanswered-sends/--no-crm-unanswered-sends", help="Send call_ended for unanswered calls."
+    ),
+]
 Language = Annotated[str | None, typer.Option(help="en or ar.")]
 Inbound = Annotated[bool | None, typer.Option("--inbound/--no-inbound", help="Forward inbound messages.")]
 Outbound = Annotated[bool | None, typer.Option("--outbound/--no-outbound", help="Send replies.")]
@@ -46,6 +59,9 @@ def create_integration(
     country: Country = None,
     requests_per_minute: PerMinute = None,
     cool_down: CoolDown = None,
+    crm_requests_per_minute: CrmPerMinute = None,
+    crm_fold_within: CrmFold = None,
+    crm_unanswered_sends: CrmUnanswered = None,
     language: Language = None,
     inbound: Inbound = True,
     outbound: Outbound = True,
@@ -57,6 +73,7 @@ def create_integration(
     given = _given(
         name, instance, default_instance, auth_mode, allow, destination, destination_url, country,
         requests_per_minute, cool_down, language, inbound, outbound, call_events, enabled,
+        crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(account_id=account, **given)
     made = connect().call("CreateIntegration", pb.CreateIntegrationRequest(integration=wire))
@@ -81,6 +98,9 @@ def update_integration(
     country: Country = None,
     requests_per_minute: PerMinute = None,
     cool_down: CoolDown = None,
+    crm_requests_per_minute: CrmPerMinute = None,
+    crm_fold_within: CrmFold = None,
+    crm_unanswered_sends: CrmUnanswered = None,
     language: Language = None,
     inbound: Inbound = None,
     outbound: Outbound = None,
@@ -92,7 +112,7 @@ def update_integration(
     given = _given(
         name, instance, default_instance, auth_mode, [] if allow_all else allow, destination,
         destination_url, country, requests_per_minute, cool_down, language, inbound, outbound, call_events,
-        enabled,
+        enabled, crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(integration_id=integration_id, **given)
     request = pb.UpdateIntegrationRequest(integration=wire, fields=sorted(given))
@@ -217,8 +237,11 @@ def _given(
     outbound: bool | None,
     call_events: bool | None,
     enabled: bool | None,
+    *,
+    crm: tuple[int | None, str | None, bool | None],
 ) -> dict[str, Any]:
     """The fields of the contract behind the options that were given."""
+    crm_requests_per_minute, crm_fold_within, crm_unanswered_sends = crm
     values: dict[str, Any] = {
         "name": name,
         "instance_ids": instances,
@@ -232,6 +255,8 @@ def _given(
         "outbound_enabled": outbound,
         "call_events_enabled": call_events,
         "enabled": enabled,
+        "crm_requests_per_minute": crm_requests_per_minute,
+        "crm_unanswered_sends": crm_unanswered_sends,
     }
     if auth_mode is not None:
         values["auth_mode"] = read_enum("--auth-mode", pb.AuthMode, "AUTH_MODE_", auth_mode)
@@ -240,6 +265,8 @@ def _given(
         values["destination_kind"] = read_enum("--destination", kinds, "DESTINATION_KIND_", destination)
     if cool_down is not None:
         values["cool_down"] = span_to_wire(read_span("--cool-down", cool_down))
+    if crm_fold_within is not None:
+        values["crm_fold_within"] = span_to_wire(read_span("--crm-fold-within", crm_fold_within))
     return {field: value for field, value in values.items() if value is not None}
 
 

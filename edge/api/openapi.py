@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from edge.api import openapi_schemas as schemas
-from edge.public_codes import NOT_FOUND, SEND_API_CODES, THREECX_CODES, PublicCode
+from edge.public_codes import BAD_REQUEST, NOT_FOUND, SEND_API_CODES, THREECX_CODES, PublicCode
 
 VERSION: Final = "1.0.0"
 _JSON: Final = "application/json"
@@ -35,6 +35,8 @@ def openapi_document() -> Spec:
         "paths": {
             "/": {"get": _smoke_test()},
             "/integrations/3cx/webhook/{integration_id}": {"post": _threecx_webhook()},
+            "/integrations/3cx/crm/{integration_id}/lookup": {"post": _crm_lookup()},
+            "/integrations/3cx/{integration_id}/crm-template.xml": {"get": _crm_template()},
             "/api/send-message": {"post": _send_message()},
             "/api/messages/{message_id}": {"get": _get_message()},
         },
@@ -42,6 +44,9 @@ def openapi_document() -> Spec:
         "components": {
             "schemas": {
                 "ThreecxEvent": schemas.threecx_event(),
+                "CrmReport": schemas.crm_report(),
+                "Lookup": schemas.lookup(),
+                "Contacts": schemas.contacts(),
                 "SendMessage": schemas.send_request(),
                 "Success": schemas.success(),
                 "Error": schemas.failure(),
@@ -52,6 +57,7 @@ def openapi_document() -> Spec:
             "securitySchemes": {
                 "threecxSecret": {"type": "apiKey", "in": "header", "name": "X-WhatsApp-Gateway-3CX-Secret"},
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "wg_live_… or wg_test_…"},
+                "adminToken": {"type": "http", "scheme": "bearer", "description": "An administrator's."},
             },
         },
     }
@@ -154,11 +160,77 @@ def _threecx_webhook() -> Spec:
             _header("X-WhatsApp-Gateway-Signature", "sha256=<hex> over timestamp, a dot and the raw body."),
             _IDEMPOTENCY,
         ],
-        "requestBody": _body("ThreecxEvent", schemas.EVENT_EXAMPLE),
+        "requestBody": _event_body(),
         "responses": {
             "200": _success("Sent, accepted or skipped.", done),
             "202": _success(_PENDING, done | {"status": "pending"}),
             **_errors(THREECX_CODES),
+        },
+    }
+
+
+def _event_body() -> Spec:
+    examples = {
+        "reply": {"value": schemas.EVENT_EXAMPLE},
+        "crm_report": {"summary": "From the CRM template", "value": schemas.CRM_REPORT_EXAMPLE},
+    }
+    either = {"anyOf": [_reference("ThreecxEvent"), _reference("CrmReport")]}
+    return {"required": True, "content": {_JSON: {"schema": either, "examples": examples}}}
+
+
+_LOOKUP_CODES: Final = tuple(
+    code
+    for code in THREECX_CODES
+    if code.code
+    in {
+        "invalid_3cx_webhook",
+        "payload_too_large",
+        "invalid_json",
+        "webhook_rate_limited",
+        "module_not_enabled",
+        "service_unavailable",
+    }
+)
+_TEMPLATE_CODES: Final = tuple(
+    code for code in _LOOKUP_CODES if code.code in {"invalid_3cx_webhook", "service_unavailable"}
+)
+
+
+def _crm_lookup() -> Spec:
+    example = {"example": {"value": schemas.CONTACTS_EXAMPLE}, "nobody": {"value": {"contacts": []}}}
+    return {
+        "tags": ["3CX"],
+        "summary": "Who is calling",
+        "operationId": "crmLookup",
+        "security": [{"threecxSecret": []}],
+        "parameters": [_path("integration_id")],
+        "requestBody": _body("Lookup", schemas.LOOKUP_EXAMPLE),
+        "responses": {
+            "200": {
+                "description": "The person, if they wrote to a number that this integration serves.",
+                "content": {_JSON: {"schema": _reference("Contacts"), "examples": example}},
+            },
+            **_errors(_LOOKUP_CODES),
+        },
+    }
+
+
+def _crm_template() -> Spec:
+    return {
+        "tags": ["3CX"],
+        "summary": "The CRM template for 3CX, filled with address and id",
+        "operationId": "crmTemplate",
+        "security": [{"threecxSecret": []}, {"adminToken": []}],
+        "parameters": [
+            _path("integration_id"),
+            {"name": "language", "in": "query", "schema": {"type": "string", "enum": ["en", "ar"]}},
+        ],
+        "responses": {
+            "200": {
+                "description": "The template. It holds no secret.",
+                "content": {"application/xml": {"schema": {"type": "string"}}},
+            },
+            **_errors((BAD_REQUEST, *_TEMPLATE_CODES)),
         },
     }
 

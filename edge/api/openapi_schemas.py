@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from edge.public_codes import PublicCode
+from edge.webhooks.threecx.crm_report import CALL_SOURCE, CHAT_SOURCE
 from edge.webhooks.threecx.json_webhook import EVENT_TYPES
 from edge.words import CheckName, MessageState, ReasonCode, Verdict
 
@@ -53,6 +54,75 @@ def threecx_event() -> dict[str, Any]:
         },
         "additionalProperties": True,
         "examples": [EVENT_EXAMPLE],
+    }
+
+
+CRM_REPORT_EXAMPLE: Final[dict[str, Any]] = {
+    "source": "3cx_crm_call",
+    "call_type": "Missed",
+    "customer_phone": _PHONE,
+    "agent_extension": "101",
+    "queue": "800",
+    "call_start": "2026-01-15T09:30:12Z",
+    "call_start_raw": "01/15/2026 09:30:12",
+}
+LOOKUP_EXAMPLE: Final[dict[str, Any]] = {"number": _PHONE}
+CONTACTS_EXAMPLE: Final[dict[str, Any]] = {
+    "contacts": [
+        {
+            "id": "per_01JZ",
+            "name": "Sara A.",
+            "phone": _PHONE,
+            "contact_url": f"https://wa.me/{_PHONE.removeprefix('+')}",
+        }
+    ]
+}
+
+
+def crm_report() -> dict[str, Any]:
+    """The body that the CRM template has a phone system post to the webhook."""
+    start = "Any culture's date; one that has no single meaning is left out, and the time of receipt counts."
+    return {
+        "type": "object",
+        "required": ["source"],
+        "properties": {
+            "source": {"type": "string", "enum": [CALL_SOURCE, CHAT_SOURCE]},
+            "call_type": _TEXT | {"enum": ["Missed", "Inbound", "Outbound", "Notanswered"]},
+            "customer_phone": _TEXT_OR_NUMBER | {"examples": [_PHONE]},
+            "agent_extension": _TEXT_OR_NUMBER,
+            "queue": _TEXT_OR_NUMBER,
+            "call_start": _TEXT | {"description": f"As the template formats it, in UTC. {start}"},
+            "call_start_raw": _TEXT | {"description": "As the phone system writes it, in UTC."},
+        },
+        "additionalProperties": True,
+        "examples": [CRM_REPORT_EXAMPLE],
+    }
+
+
+def lookup() -> dict[str, Any]:
+    """The body of a lookup."""
+    return {
+        "type": "object",
+        "properties": {"number": _TEXT_OR_NUMBER | {"description": "As the phone system writes it."}},
+        "additionalProperties": True,
+        "examples": [LOOKUP_EXAMPLE],
+    }
+
+
+def contacts() -> dict[str, Any]:
+    """What a lookup is answered with."""
+    fields = {
+        "id": _TEXT,
+        "name": _TEXT | {"description": "What they go by on WhatsApp; the number if that is not known."},
+        "phone": _TEXT | {"description": "The number that was asked for, as it was written."},
+        "contact_url": _TEXT | {"format": "uri"},
+    }
+    contact = {"type": "object", "required": list(fields), "properties": fields}
+    return {
+        "type": "object",
+        "required": ["contacts"],
+        "properties": {"contacts": {"type": "array", "maxItems": 1, "items": contact}},
+        "examples": [CONTACTS_EXAMPLE],
     }
 
 

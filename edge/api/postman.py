@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from edge.api.openapi_schemas import EVENT_EXAMPLE, SEND_EXAMPLE
+from edge.api.openapi_schemas import CRM_REPORT_EXAMPLE, EVENT_EXAMPLE, LOOKUP_EXAMPLE, SEND_EXAMPLE
 
 _SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 
@@ -51,6 +51,12 @@ def postman_collection() -> Item:
                     _threecx(
                         "Missed call", {"event_type": "missed_call", "caller": "{{phone}}", "queue": "801"}
                     ),
+                    _threecx(
+                        "Missed call, from the CRM template",
+                        CRM_REPORT_EXAMPLE | {"customer_phone": "{{phone}}"},
+                    ),
+                    _lookup(),
+                    _template(),
                     _signed(_threecx("Signed reply", EVENT_EXAMPLE | {"to": "{{phone}}"}), "threecx_secret"),
                 ],
             },
@@ -77,6 +83,17 @@ def _request(
 def _threecx(name: str, body: Item) -> Item:
     path = ["integrations", "3cx", "webhook", "{{threecx_integration_id}}"]
     return _request(name, "POST", path, {"X-WhatsApp-Gateway-3CX-Secret": "{{threecx_secret}}"}, body)
+
+
+def _lookup() -> Item:
+    path = ["integrations", "3cx", "crm", "{{threecx_integration_id}}", "lookup"]
+    headers = {"X-WhatsApp-Gateway-3CX-Secret": "{{threecx_secret}}"}
+    return _request("Who is calling", "POST", path, headers, LOOKUP_EXAMPLE | {"number": "{{phone}}"})
+
+
+def _template() -> Item:
+    path = ["integrations", "3cx", "{{threecx_integration_id}}", "crm-template.xml"]
+    return _request("CRM template", "GET", path, {"X-WhatsApp-Gateway-3CX-Secret": "{{threecx_secret}}"})
 
 
 def _signed(item: Item, key: str) -> Item:

@@ -107,6 +107,15 @@ async def test_integrations_and_instances(shell: Shell) -> None:
         True,
         False,
     )
+    crm = await shell.json(
+        "integration", "update", integration, "--crm-fold-within", "90s", "--crm-requests-per-minute", "50",
+        "--crm-unanswered-sends",
+    )  # fmt: skip
+    assert (crm["crm_fold_within"], crm["crm_requests_per_minute"], crm["crm_unanswered_sends"]) == (
+        "90s",
+        50,
+        True,
+    )
     opened = await shell.json("integration", "update", integration, "--allow-all")
     assert opened["allowed_addresses"] == []
     rotated = await shell.json("integration", "rotate-secret", integration, "--overlap", "2h")

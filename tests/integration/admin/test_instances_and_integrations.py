@@ -167,6 +167,11 @@ async def test_an_integration_is_made_ready_to_use(core: AdminCore) -> None:
     assert list(wire.allowed_addresses) == ["10.0.0.0/8", "2001:db8::1"]
     assert (wire.country, wire.requests_per_minute, wire.cool_down.seconds) == ("SA", 60, 900)
     assert wire.auth_mode == pb.AUTH_MODE_SECRET
+    assert (wire.crm_requests_per_minute, wire.crm_fold_within.seconds, wire.crm_unanswered_sends) == (
+        600,
+        120,
+        False,
+    )
     config = (await core.snapshot()).integrations[wire.integration_id]
     assert [secret.secret for secret in config.secrets] == [made.secret]
     assert config.signing_secret == made.signing_secret
@@ -200,6 +205,11 @@ async def test_an_integration_is_made_ready_to_use(core: AdminCore) -> None:
         ({"cool_down": Duration(seconds=-1)}, "integration.cool_down"),
         ({"cool_down": Duration(seconds=86_401)}, "integration.cool_down"),
         ({"cool_down": Duration(nanos=500_000_000)}, "integration.cool_down"),
+        ({"crm_requests_per_minute": -1}, "integration.crm_requests_per_minute"),
+        ({"crm_requests_per_minute": 1_000_001}, "integration.crm_requests_per_minute"),
+        ({"crm_fold_within": Duration(seconds=-1)}, "integration.crm_fold_within"),
+        ({"crm_fold_within": Duration(seconds=3_601)}, "integration.crm_fold_within"),
+        ({"crm_fold_within": Duration(nanos=500_000_000)}, "integration.crm_fold_within"),
         ({"destination_kind": 9}, "integration.destination_kind"),
         ({"destination_kind": pb.DESTINATION_KIND_THREECX_JSON}, "integration.destination_url"),
         (
