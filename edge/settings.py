@@ -116,9 +116,9 @@ def _public_url(environ: Mapping[str, str]) -> str:
         return ""
     url = read_public_url(written)
     if url is None:
+        # Not shown: what is wrong with it may be a password in it.
         raise SettingsError(
-            "HUBGATE_PUBLIC_URL must be the gateway's address, for example https://gateway.example.com, "
-            f"and is {written[:200]!r}."
+            "HUBGATE_PUBLIC_URL must be the gateway's address and nothing more, for example https://gateway.example.com."
         )
     return url
 

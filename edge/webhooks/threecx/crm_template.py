@@ -28,8 +28,8 @@ _TITLES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "ar": {
         "GatewayUrl": "عنوان البوابة (https، بلا شرطة مائلة في آخره)",
-        "IntegrationId": "معرّف التكامل (int_...)",
-        "Secret": "سر الويبهوك الخاص بالتكامل",
+        "IntegrationId": "معرّف الربط (int_...)",
+        "Secret": "سر الويبهوك الخاص بالربط",
         "ReportCalls": "إبلاغ البوابة بالمكالمات",
         "ReportChats": "إبلاغ البوابة بانتهاء المحادثات (بلا نصوصها)",
     },

@@ -51,9 +51,11 @@ def test_every_variable() -> None:
             "HUBGATE_LOG_LEVEL": "warning",
             "HUBGATE_TLS_FOLDER": "/run/tls",
             "HUBGATE_EDGE_LEAVE_SECONDS": "3",
+            "HUBGATE_PUBLIC_URL": "https://gateway.example.com/",
         }
     )
     assert (settings.tls_folder, settings.leave_seconds) == (Path("/run/tls"), 3)
+    assert settings.public_url == "https://gateway.example.com"
     assert settings.listen == Listen("::1", 9000)
     assert settings.policycore_address == "core.internal:8071"
     assert settings.trusted_proxies == (ip_network("10.0.0.1"), ip_network("2001:db8::/32"))
@@ -85,6 +87,8 @@ def test_a_socket_file_may_lead_to_the_policy_core() -> None:
         ("HUBGATE_EDGE_LEAVE_SECONDS", "-1"),
         ("HUBGATE_EDGE_LEAVE_SECONDS", "61"),
         ("HUBGATE_EDGE_LEAVE_SECONDS", "soon"),
+        ("HUBGATE_PUBLIC_URL", "gateway.example.com"),
+        ("HUBGATE_PUBLIC_URL", "https://user:word@gateway.example.com"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_sentence(name: str, value: str) -> None:

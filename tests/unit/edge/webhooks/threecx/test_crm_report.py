@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.errors import InvalidJsonError
 from edge.strict_json import JsonValue, read_object
@@ -107,3 +109,34 @@ def test_numbers_may_be_numbers_and_what_is_left_out_is_empty() -> None:
 def test_text_that_cannot_be_kept_is_refused(name: str) -> None:
     with pytest.raises(InvalidJsonError):
         parse(call(**{name: "a\x00b"}), RECEIVED)
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+_NAMES = (
+    "call_type",
+    "customer_phone",
+    "to",
+    "agent_extension",
+    "queue",
+    "call_start",
+    "call_start_raw",
+    "transcript",
+)
+
+
+@given(
+    st.sampled_from(["3cx_crm_call", "3cx_crm_chat"]),
+    st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=len(_NAMES)),
+)
+def test_whatever_stands_in_a_report_is_bounded_or_refused(source: str, fields: dict[str, Any]) -> None:
+    try:
+        found = parse(body(source=source, **fields), RECEIVED)
+    except InvalidJsonError:
+        return
+    assert max(map(len, (found.event_type_text, found.agent_extension, found.queue, found.phone))) <= 64
+    assert found.report.started_at is None or abs(found.report.started_at - RECEIVED) <= 7 * 86_400
+    found.phone.encode()
