@@ -274,6 +274,11 @@ def instant(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def retry_after(decision: Decision, now: float) -> int | None:
+    """Whole seconds until a refused request would pass, as far as that is known; `now` in Unix seconds."""
+    return _retry_after(decision, _top_finding(decision), now)
+
+
 def _retry_after(decision: Decision, top: Finding | None, now: float) -> int | None:
     if decision.retry_after_seconds is not None:
         return _whole(decision.retry_after_seconds)

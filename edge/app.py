@@ -24,6 +24,7 @@ from edge.metrics import EdgeMetrics
 from edge.public_codes import PublicCode
 from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
 from edge.webhooks.routes import ThreecxWebhook
+from edge.webhooks.sms_routes import SmsProvider
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
 
 THREECX_PREFIX: Final = "/integrations/3cx/webhook"
@@ -37,6 +38,7 @@ class Routes:
     threecx: ThreecxWebhook
     crm_lookup: ContactLookUp
     crm_template: CrmTemplate
+    sms: SmsProvider
     whatsapp: WhatsappWebhook
     send_api: SendApi
     admin: AdminDecisions
@@ -112,6 +114,7 @@ def create_app(routes: Routes, metrics: EdgeMetrics, monotonic: Callable[[], flo
         _plain("GET", template, served("crm_template", routes.crm_template)),
         _plain("POST", webhook, served("whatsapp_webhook", routes.whatsapp.post)),
         _plain("GET", webhook, served("whatsapp_handshake", routes.whatsapp.handshake)),
+        _plain("POST", "/integrations/3cx/sms/{integration_id:str}", served("threecx_sms", routes.sms)),
         _plain("POST", "/api/send-message", served("send_message", routes.send_api.send)),
         _plain("GET", "/api/messages/{message_id:str}", served("get_message", routes.send_api.message)),
         _plain("GET", "/admin/decisions", served("admin_decisions", routes.admin.newest)),

@@ -45,6 +45,10 @@ class CredentialCache:
         """The integration's key, or None if it is unknown."""
         return self._snapshot.integrations.get(integration_id)
 
+    def sms_integration(self, integration_id: str) -> IntegrationKey | None:
+        """The key of the integration's SMS-provider connector, or None if there is no such."""
+        return self._snapshot.sms_integrations.get(integration_id)
+
     def api_key(self, digest: bytes) -> ApiKey | None:
         """The API key with this SHA-256, or None if it is unknown."""
         return self._snapshot.api_keys.get(digest)

@@ -38,6 +38,7 @@ from edge.refusals import RefusalLog, RefusalReporter
 from edge.settings import Listen, Settings, read_settings
 from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
 from edge.webhooks.routes import ThreecxWebhook
+from edge.webhooks.sms_routes import SmsProvider
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
 
 DRAIN_SECONDS: Final = 10
@@ -101,6 +102,7 @@ def _routes(settings: Settings, core: PolicyCore, gate: Gate, feed: CredentialFe
         threecx=ThreecxWebhook(gate, core),
         crm_lookup=ContactLookUp(gate, core),
         crm_template=CrmTemplate(gate, core, settings.public_url),
+        sms=SmsProvider(gate, core, lambda: uuid.uuid4().hex),
         whatsapp=WhatsappWebhook(gate, core, secrets.token_urlsafe(32)),
         send_api=SendApi(gate, core),
         admin=AdminDecisions(gate, core),

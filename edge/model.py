@@ -94,12 +94,15 @@ class InstanceKey:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSnapshot:
-    """All credentials at one version."""
+    """All credentials at one version. `sms_integrations` are those with an SMS-provider connector, with its bearer keys
+    as their secrets, of which only digests are known.
+    """
 
     version: int
     integrations: Mapping[str, IntegrationKey]
     api_keys: Mapping[bytes, ApiKey]
     instances: Mapping[str, InstanceKey]
+    sms_integrations: Mapping[str, IntegrationKey] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,6 +120,14 @@ class CrmReport:
     call: int
     started_at: float | None = None
     unreadable_start: bool = False
+
+
+@dataclass(slots=True)
+class SmsProviderReply:
+    """What a reply says that came to the SMS-provider connector, beside recipient and text."""
+
+    from_number: str
+    attachments: int
 
 
 @dataclass(slots=True)
@@ -139,6 +150,7 @@ class Submission:
     call_time: str = ""
     instance: str = ""
     report: CrmReport | None = None
+    sms: SmsProviderReply | None = None
 
 
 @dataclass(frozen=True, slots=True)

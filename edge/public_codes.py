@@ -90,6 +90,9 @@ BY_REASON: Final[dict[int, PublicCode]] = {
     ReasonCode.INVALID_PHONE: PublicCode("invalid_phone", 422, _PHONE),
     ReasonCode.MISSING_MESSAGE_TEXT: PublicCode("missing_message_text", 422, "The message has no text."),
     ReasonCode.MESSAGE_TOO_LONG: PublicCode("message_too_long", 422, "The message is over 4,096 characters."),
+    ReasonCode.ATTACHMENTS_NOT_SUPPORTED: PublicCode(
+        "attachments_not_supported", 422, "Files cannot be sent; nothing of the message was sent."
+    ),
     ReasonCode.PURPOSE_NOT_ALLOWED: _PURPOSE_REFUSED,
     ReasonCode.PURPOSE_MISSING: _PURPOSE_REFUSED,
     ReasonCode.RECIPIENT_SUPPRESSED: PublicCode("recipient_suppressed", 403, _SUPPRESSED),

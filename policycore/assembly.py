@@ -59,6 +59,7 @@ from policycore.system_watch import CoreWatch
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.look_up_contact import ContactLookUp
+from policycore.usecases.gateway_lines import GatewayLines
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
@@ -132,6 +133,7 @@ class PolicyCore:
         await self.server.stop(seconds / 2)
         await self.use_cases.submitter.drain()
         await self.use_cases.recorder.drain()
+        await self.use_cases.lines.drain()
         await self.dispatcher.drain(seconds / 2)
 
     async def close(self) -> None:
@@ -372,11 +374,13 @@ def _use_cases(
         max_of_account=bounds.requests_waiting_per_account,
     )
     dispatcher.settle_after(submitter.deciding)
+    lines = GatewayLines(events, clock, random_bytes, outbox.wake)
     use_cases = PolicyUseCases(
         SqlPolicyReads(database),
         config,
         submitter,
         recorder,
+        lines,
         Metrics(),
         around.monotonic,
         CrmReports(submitter, SqlCallFolds(database), config.current, clock),

@@ -139,6 +139,10 @@ def intent_to_json(intent: Intent) -> Json:
         stored["test_key"] = True
     if intent.unanswered:
         stored["unanswered"] = True
+    if intent.attachments:
+        stored["attachments"] = intent.attachments
+    if intent.purpose_defaulted:
+        stored["purpose_defaulted"] = True
     return stored
 
 
@@ -152,6 +156,8 @@ def intent_from_json(stored: Mapping[str, Any]) -> Intent:
         text=(" " if stored["text_blank"] else _FILLER) * int(stored["text_characters"]),
         test_key=bool(stored.get("test_key", False)),
         unanswered=bool(stored.get("unanswered", False)),
+        attachments=int(stored.get("attachments", 0)),
+        purpose_defaulted=bool(stored.get("purpose_defaulted", False)),
         **{name: stored[name] for name in _OPTIONAL_WORDS if name in stored},
     )
 

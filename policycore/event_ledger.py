@@ -61,7 +61,28 @@ class NewDelivery:
     integration_id: str | None
     webhook_id: str | None
     instance_id: str
-    person_id: str
+    person_id: str | None
+    event_name: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A line to an agent before it is written, if the chat has not had its reason lately.
+
+    A chat is the phone system's: two numbers. `person_id` None is looked up by the customer's number. With a `log_id`
+    it is about the message of that decision, and is written only if that came from a chat.
+    """
+
+    delivery_id: str
+    account_id: str
+    integration_id: str
+    instance_id: str
+    business_number: str
+    customer: str
+    reason: str
+    person_id: str | None
+    log_id: int
     event_name: str
     body: Mapping[str, Any]
 
@@ -78,6 +99,7 @@ class EventWrites:
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     deliveries: list[NewDelivery] = field(default_factory=list)
+    lines: list[NewLine] = field(default_factory=list)
     events: list[tuple[str, MessageView]] = field(default_factory=list)
     decisions: list[NewDecision] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)
@@ -136,7 +158,7 @@ class EventTransaction(Protocol):
         """Of messages just handed out, those whose person opted out, or was suppressed, while they waited."""
 
     async def write(self, writes: EventWrites) -> None:
-        """Writes a batch."""
+        """Writes a batch. Lines that are due are among its deliveries afterwards."""
 
     async def tell(self, changed: Sequence[tuple[str, MessageView]]) -> None:
         """Adds (event name, message) pairs to the stream of events."""

@@ -57,7 +57,7 @@ def _caller(intent: Intent) -> str:
     """How rules name the caller itself."""
     if intent.source is Source.SERVICE:
         return f"service:{intent.caller}"
-    return (intent.integration_id if intent.source is Source.THREECX else intent.api_key_id) or ""
+    return (intent.api_key_id if intent.source is Source.SEND_API else intent.integration_id) or ""
 
 
 def _share_key(account_id: str, caller: str) -> str:

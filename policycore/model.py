@@ -64,13 +64,15 @@ class Source(StrEnum):
     """Which door a request came through."""
 
     THREECX = "threecx"
+    THREECX_SMS = "threecx_sms"
     SEND_API = "send_api"
     SERVICE = "service"
 
 
 class Intent(Struct, frozen=True):
     """What a caller wants, as the caller wrote it. For a call event, `text` is the rendered template; `unanswered` is
-    one in which an agent called and nobody answered.
+    one in which an agent called and nobody answered. `purpose_defaulted` says that the purpose is the integration's,
+    because its phone system states none.
     """
 
     account_id: str
@@ -90,6 +92,8 @@ class Intent(Struct, frozen=True):
     call_time: str = ""
     instance_ref: str = ""
     unanswered: bool = False
+    attachments: int = 0
+    purpose_defaulted: bool = False
 
 
 class TemplateFact(Struct, frozen=True):

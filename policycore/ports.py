@@ -210,6 +210,7 @@ class Posting:
     event_name: str
     body: str
     signing_secret: str
+    business_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class HttpRequest:
     """A request to make, described. Headers are as they go out."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 

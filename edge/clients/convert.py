@@ -1,6 +1,7 @@
 """Wire messages to the edge's words, and back. Nothing else."""
 
 import math
+from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_network
 
@@ -13,6 +14,7 @@ from hubgate.policy.v1 import decision_pb2, events_pb2, records_pb2
 from hubgate.policy.v1 import policy_service_pb2 as wire
 
 _NANOS = 1_000_000_000
+_MOST_ATTACHMENTS = 1_000
 
 
 def timestamp(seconds: float) -> Timestamp:
@@ -57,6 +59,9 @@ def submit_request(submission: model.Submission) -> wire.SubmitRequest:
         _fill_signature(request.signature, submission.signature)
     if submission.report is not None:
         request.report.CopyFrom(_crm_report(submission.report))
+    if submission.sms is not None:
+        request.sms_provider.from_number = submission.sms.from_number
+        request.sms_provider.attachments = min(submission.sms.attachments, _MOST_ATTACHMENTS)
     return request
 
 
@@ -202,6 +207,9 @@ def credential_snapshot(found: wire.WatchCredentialsResponse) -> model.Credentia
             for each in found.api_keys
         },
         instances={each.instance_id: _instance_key(each) for each in found.instances},
+        sms_integrations={
+            each.integration_id: _sms_integration(each) for each in found.integrations if each.sms_keys
+        },
     )
 
 
@@ -223,6 +231,20 @@ def _integration_key(found: wire.IntegrationCredential) -> model.IntegrationKey:
         networks=tuple(networks),
         unreadable_networks=unreadable,
     )
+
+
+def _sms_integration(found: wire.IntegrationCredential) -> model.IntegrationKey:
+    """The same integration, whose callers show a bearer key and sign nothing."""
+    keys = [
+        model.Secret(
+            each.key_id,
+            b"",
+            each.key_digest,
+            unix_seconds(each.valid_until) if each.HasField("valid_until") else None,
+        )
+        for each in found.sms_keys
+    ]
+    return replace(_integration_key(found), secrets=tuple(keys), signature_required=False)
 
 
 def _secret(found: wire.SecretCredential) -> model.Secret:

@@ -117,9 +117,13 @@ class PolicyCore:
         integration_id: str,
         signature: model.SignatureClaim | None,
         timeout_seconds: float = CALL_SECONDS,
+        *,
+        sms_provider: bool = False,
     ) -> model.Admission:
-        """Counts a request that could not be parsed against its integration's limits."""
-        request = wire.AdmitRequestRequest(integration_id=integration_id)
+        """Counts a request that could not be parsed against the limits of its integration, or of its SMS-provider
+        connector.
+        """
+        request = wire.AdmitRequestRequest(integration_id=integration_id, sms_provider=sms_provider)
         if signature is not None:
             request.signature.CopyFrom(convert.signature_claim(signature))
         response = await self._call(self._policy.AdmitRequest, request, self._own, timeout_seconds)

@@ -1,4 +1,4 @@
-"""The text check: there is something to send, and it fits."""
+"""The text check: there is something to send, nothing but text, and it fits."""
 
 from datetime import datetime
 
@@ -21,12 +21,21 @@ def is_blank(text: str) -> bool:
 
 
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
-    """Deny an empty text and one over `rules.max_text_characters` (Unicode code points)."""
+    """Deny an empty text, one over `rules.max_text_characters` (Unicode code points), and one that comes with files."""
     used, limit = len(intent.text), rules.max_text_characters
     if used > limit:
         explanation = f"The text has {used} characters; at most {limit} are allowed."
         return Finding(
             CheckName.TEXT, Verdict.DENY, ReasonCode.MESSAGE_TOO_LONG, explanation, limit=limit, used=used
+        )
+    if intent.attachments:
+        explanation = "The message comes with files, which cannot be sent."
+        return Finding(
+            CheckName.TEXT,
+            Verdict.DENY,
+            ReasonCode.ATTACHMENTS_NOT_SUPPORTED,
+            explanation,
+            used=intent.attachments,
         )
     if is_blank(intent.text):
         explanation = "The message has no text."

@@ -7,6 +7,7 @@ from policycore.reasons import CheckName, ReasonCode, Verdict
 
 _ALLOWED = allow(CheckName.TOGGLES)
 _UNSUPPORTED, _THREECX = EventType.UNSUPPORTED, Source.THREECX
+_THREECX_SMS = Source.THREECX_SMS
 _NO_CALLS = frozenset({EventType.TEST, EventType.CHAT_ENDED})
 """Events that are neither replies nor about calls: no switch but the module's turns them off."""
 
@@ -14,7 +15,7 @@ _NO_CALLS = frozenset({EventType.TEST, EventType.CHAT_ENDED})
 def check(intent: Intent, facts: Facts, rules: Rules, now: datetime) -> Finding:
     """Deny what is switched off. Needs `facts.toggles`; a person must act before it passes."""
     toggles = facts.toggles
-    through_phone_system = toggles.is_integration or intent.source is _THREECX
+    through_phone_system = toggles.is_integration or intent.source in (_THREECX, _THREECX_SMS)
     if through_phone_system and not toggles.module_enabled:
         return _deny(ReasonCode.MODULE_NOT_ENABLED, "The 3CX module is not enabled for this account.")
     if intent.event_type is _UNSUPPORTED:

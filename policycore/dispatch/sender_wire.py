@@ -134,6 +134,7 @@ def post_to(posting: Posting) -> pb.PostEventRequest:
         event_name=posting.event_name,
         body=posting.body.encode(),
         signing_secret=posting.signing_secret,
+        business_number=posting.business_number,
     )
 
 

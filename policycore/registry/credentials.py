@@ -5,6 +5,7 @@
 | webhook secret of an integration | 43 characters | 256 | sealed |
 | signing secret | `whsec_` and 43 characters | 256 | sealed |
 | API key | `wg_live_…` or `wg_test_…` | 256 | SHA-256 |
+| bearer key of an SMS-provider connector | `sms_…` | 256 | SHA-256 |
 | service token | `hgs_…` | 256 | SHA-256 |
 """
 
@@ -42,6 +43,11 @@ def new_signing_secret(random_bytes: RandomBytes) -> str:
 def new_api_key(random_bytes: RandomBytes, *, test: bool) -> GeneratedKey:
     """A customer system's API key."""
     return _key("wg_test_" if test else "wg_live_", random_bytes)
+
+
+def new_sms_key(random_bytes: RandomBytes) -> GeneratedKey:
+    """The bearer key that 3CX shows to its provider of text messages."""
+    return _key("sms_", random_bytes)
 
 
 def new_service_token(random_bytes: RandomBytes) -> GeneratedKey:

@@ -23,7 +23,7 @@ from policycore.registry.rows import IntegrationRow, SecretRow, TemplateRow
 from policycore.registry.sealing import INTEGRATION_SECRET, SIGNING_SECRET, Sealing
 from policycore.templates import DEFAULT_TEMPLATES
 
-DESTINATIONS = ("none", "threecx_json", "sandbox_inbox")
+DESTINATIONS = ("none", "threecx_json", "sandbox_inbox", "threecx_sms")
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_COOL_DOWN_SECONDS = 900
 DEFAULT_CRM_REQUESTS_PER_MINUTE = 600
@@ -142,6 +142,8 @@ class Integrations:
                 raise Malformed(
                     "integration.instance_ids", f"{instance_id[:64]!r} is no instance of the account."
                 )
+        if row.destination_kind == "threecx_sms":
+            await _require_address(rows, row.id)
         row = replace(
             _checked_numbers(row),
             name=check_name("integration.name", row.name),
@@ -161,6 +163,16 @@ class Integrations:
         if not row.destination_url.strip():
             raise Malformed("integration.destination_url", "is required for a JSON endpoint.")
         return check_url("integration.destination_url", row.destination_url, plain_http=self._plain_http)
+
+
+async def _require_address(rows: RegistryRows, integration_id: str) -> None:
+    """What cannot be posted anywhere would be given up at its first try."""
+    connector = await rows.sms.find(integration_id)
+    if connector is None or connector.webhook_url_sealed is None:
+        raise Malformed(
+            "integration.destination_kind",
+            "can be THREECX_SMS once the phone system's webhook address is known (SetThreecxSms).",
+        )
 
 
 def default_templates(integration_id: str, language: str) -> list[TemplateRow]:

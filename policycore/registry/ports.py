@@ -16,8 +16,10 @@ from policycore.registry.rows import (
     PersonKey,
     SecretRow,
     ServiceTokenRow,
+    SmsKeyRow,
     SuppressionRow,
     TemplateRow,
+    ThreecxSmsRow,
     WebhookRow,
 )
 from policycore.registry.rule_sets import RuleSet
@@ -80,6 +82,31 @@ class NextSigning(Protocol):
 
     async def remove(self, destination_id: str) -> None:
         """Deletes."""
+
+
+class ThreecxSmsRows(Protocol):
+    """Settings, numbers and bearer keys of SMS-provider connectors. Whoever changes them holds the integration."""
+
+    async def find(self, integration_id: str) -> ThreecxSmsRow | None:
+        """The settings, if any were made."""
+
+    async def put(self, row: ThreecxSmsRow) -> None:
+        """Inserts or replaces the settings."""
+
+    async def numbers(self, integration_id: str) -> Mapping[str, str]:
+        """The phone system's numbers, by instance."""
+
+    async def set_numbers(self, integration_id: str, numbers: Mapping[str, str]) -> None:
+        """Replaces the numbers."""
+
+    async def keys(self, integration_id: str) -> Sequence[SmsKeyRow]:
+        """Bearer keys, newest first."""
+
+    async def add_key(self, row: SmsKeyRow) -> None:
+        """Inserts a bearer key. Errors: `AlreadyExistsError` if any integration has it."""
+
+    async def end_keys(self, integration_id: str, until: datetime) -> None:
+        """Lets every bearer key that would count longer end at `until`."""
 
 
 class Persons(Protocol):
@@ -147,6 +174,9 @@ class RegistryRows(Protocol):
 
     @property
     def signing(self) -> NextSigning: ...
+
+    @property
+    def sms(self) -> ThreecxSmsRows: ...
 
     @property
     def webhooks(self) -> Rows[WebhookRow]: ...

@@ -19,6 +19,7 @@ from policycore.registry.sealing import Sealing
 from policycore.registry.signing_secrets import SigningSecrets
 from policycore.registry.suppressions import Suppressions
 from policycore.registry.system_state import SystemWatch
+from policycore.registry.threecx_sms import ThreecxSms
 from policycore.registry.unknowns import UnknownDesk
 from policycore.registry.webhooks import CustomerWebhooks
 
@@ -34,6 +35,7 @@ class Registry:
     integrations: Integrations
     secrets: IntegrationSecrets
     signing_secrets: SigningSecrets
+    threecx_sms: ThreecxSms
     templates: Templates
     webhooks: CustomerWebhooks
     suppressions: Suppressions
@@ -72,6 +74,7 @@ def build_registry(
         integrations=Integrations(store, sealing, random_bytes, plain_http=plain_http),
         secrets=IntegrationSecrets(store, sealing, random_bytes),
         signing_secrets=SigningSecrets(store, sealing, random_bytes),
+        threecx_sms=ThreecxSms(store, sealing, random_bytes, plain_http=plain_http),
         templates=Templates(store),
         webhooks=CustomerWebhooks(store, sealing, random_bytes, plain_http=plain_http),
         suppressions=Suppressions(store, guards, random_bytes),

@@ -149,6 +149,32 @@ class NextSigningRow:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ThreecxSmsRow:
+    """Settings of an integration's SMS-provider connector."""
+
+    integration_id: str
+    webhook_url_sealed: bytes | None
+    default_purpose: str
+    gateway_lines: bool
+    receipts: bool
+    requests_per_minute: int
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SmsKeyRow:
+    """A bearer key of an SMS-provider connector; the newest has no `valid_until`."""
+
+    id: str
+    integration_id: str
+    key_digest: bytes
+    prefix: str
+    created_at: datetime
+    valid_until: datetime | None = None
+    last_used_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateRow:
     """A call-event template."""

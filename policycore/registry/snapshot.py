@@ -78,6 +78,34 @@ class SecretConfig:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class SmsKeyConfig:
+    """A bearer key, by digest, that counts until `valid_until` (None: the newest)."""
+
+    key_id: str
+    key_digest: bytes
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ThreecxSmsConfig:
+    """An integration's SMS-provider connector. `numbers` are the phone system's, by instance. The address is empty
+    until it is known.
+    """
+
+    webhook_url: str
+    numbers: Mapping[str, str]
+    default_purpose: str
+    gateway_lines: bool
+    receipts: bool
+    requests_per_minute: int
+    keys: tuple[SmsKeyConfig, ...] = ()
+
+    def instance_of(self, number: str | None) -> str | None:
+        """The instance that a number of the phone system stands for."""
+        return next((instance for instance, each in self.numbers.items() if each == number), None)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class IntegrationConfig:
     """One customer's 3CX connection."""
 
@@ -105,6 +133,7 @@ class IntegrationConfig:
     crm_requests_per_minute: int = 600
     crm_fold_seconds: int = 120
     crm_unanswered_sends: bool = False
+    sms: ThreecxSmsConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

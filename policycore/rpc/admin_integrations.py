@@ -24,6 +24,7 @@ from policycore.rpc.admin_calls import (
     read_span,
     set_moment,
 )
+from policycore.rpc.admin_threecx_sms import sms_path
 from policycore.rpc.identity import current_identity
 from policycore.rpc.times import to_duration
 
@@ -32,6 +33,7 @@ _DESTINATIONS = {
     pb.DESTINATION_KIND_NONE: "none",
     pb.DESTINATION_KIND_THREECX_JSON: "threecx_json",
     pb.DESTINATION_KIND_SANDBOX_INBOX: "sandbox_inbox",
+    pb.DESTINATION_KIND_THREECX_SMS: "threecx_sms",
 }
 _DESTINATION_KINDS = {name: kind for kind, name in _DESTINATIONS.items() if kind}
 
@@ -216,6 +218,7 @@ def integration_to_wire(view: IntegrationView) -> pb.Integration:
         crm_requests_per_minute=row.crm_requests_per_minute,
         crm_fold_within=to_duration(row.crm_fold_seconds),
         crm_unanswered_sends=row.crm_unanswered_sends,
+        sms_path=sms_path(row.id),
     )
     set_moment(wire.created_at, row.created_at)
     return wire

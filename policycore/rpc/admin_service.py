@@ -7,6 +7,7 @@ from policycore.rpc.admin_controls import ControlMethods
 from policycore.rpc.admin_instances import InstanceMethods
 from policycore.rpc.admin_integrations import IntegrationMethods
 from policycore.rpc.admin_records import RecordMethods
+from policycore.rpc.admin_threecx_sms import ThreecxSmsMethods
 from policycore.rpc.admin_unknowns import UnknownMethods
 
 
@@ -14,6 +15,7 @@ class AdminServicer(
     AccountMethods,
     InstanceMethods,
     IntegrationMethods,
+    ThreecxSmsMethods,
     ControlMethods,
     RecordMethods,
     UnknownMethods,

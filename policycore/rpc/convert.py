@@ -3,14 +3,16 @@
 from functools import lru_cache
 from hashlib import sha256
 
+from msgspec.structs import replace
+
 from hubgate.policy.v1 import decision_pb2, events_pb2, policy_service_pb2
 from policycore.errors import Malformed, NotFound
 from policycore.ledger import MessageView
 from policycore.model import Decision, EventType, Finding, Intent, Source
-from policycore.phone import mask_phone
+from policycore.phone import mask_phone, normalize_phone
 from policycore.reasons import Verdict
 from policycore.registry.rights import CallerKind, Identity
-from policycore.registry.snapshot import Snapshot
+from policycore.registry.snapshot import IntegrationConfig, Snapshot, ThreecxSmsConfig
 from policycore.rpc.times import nearest_datetime, set_timestamp, to_duration
 from policycore.usecases.command import Decided, SubmitCommand
 
@@ -135,6 +137,8 @@ def command_from_wire(
             raise NotFound(f"integration {request.integration_id[:64]!r}")
         account_id, source, limit = integration.account_id, Source.THREECX, integration.requests_per_minute
         scope = f"int:{integration.integration_id}"
+        if request.HasField("sms_provider"):
+            return threecx_sms_command(request, identity, integration, scope)
     elif origin == "api_key_id":
         key = snapshot.api_keys.get(request.api_key_id)
         if key is None:
@@ -226,3 +230,36 @@ def _digest(request: policy_service_pb2.SubmitRequest) -> bytes:
     copy.ClearField("idempotency_key")
     copy.ClearField("validate_only")
     return sha256(copy.SerializeToString(deterministic=True)).digest()
+
+
+def threecx_sms_command(
+    request: policy_service_pb2.SubmitRequest, identity: Identity, integration: IntegrationConfig, scope: str
+) -> tuple[SubmitCommand, int]:
+    """A reply that came through an integration's SMS-provider connector, and the connector's requests per minute.
+
+    Its purpose is the connector's, and the number it is sent from names the instance. Raises NotFound if there is no
+    connector.
+    """
+    connector = integration.sms
+    if connector is None:
+        raise NotFound(f"integration {integration.integration_id!r} has no SMS-provider connector")
+    identity.require_account(integration.account_id)
+    intent = _intent(request, integration.account_id, Source.THREECX_SMS, identity.name, test_key=False)
+    intent = replace(
+        intent,
+        purpose_text=connector.default_purpose,
+        purpose_defaulted=True,
+        attachments=max(request.sms_provider.attachments, 0),
+        instance_ref=_instance_behind(request.sms_provider.from_number, integration, connector),
+    )
+    return _command(request, intent, scope), connector.requests_per_minute
+
+
+def _instance_behind(written: str, integration: IntegrationConfig, connector: ThreecxSmsConfig) -> str:
+    """The instance that a number of the phone system stands for; what is unknown refers to none."""
+    number = normalize_phone(written, integration.country or None)
+    instance_id = connector.instance_of(number) if number else None
+    if instance_id in integration.instance_ids:
+        return instance_id
+    # No instance has a name that begins with a space.
+    return f" {_clean(number or written.strip())[:64]}"

@@ -32,6 +32,12 @@ def _integration(config: IntegrationConfig) -> policy_service_pb2.IntegrationCre
         if secret.valid_until is not None:
             wire.valid_until.CopyFrom(to_timestamp(secret.valid_until))
         secrets.append(wire)
+    keys = []
+    for key in config.sms.keys if config.sms is not None else ():
+        named = policy_service_pb2.KeyCredential(key_id=key.key_id, key_digest=key.key_digest)
+        if key.valid_until is not None:
+            named.valid_until.CopyFrom(to_timestamp(key.valid_until))
+        keys.append(named)
     return policy_service_pb2.IntegrationCredential(
         integration_id=config.integration_id,
         enabled=config.enabled,
@@ -39,6 +45,7 @@ def _integration(config: IntegrationConfig) -> policy_service_pb2.IntegrationCre
         signature_required=config.signature_required,
         allowed_addresses=config.allowed_addresses,
         account_id=config.account_id,
+        sms_keys=keys,
     )
 
 

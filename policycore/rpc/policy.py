@@ -13,6 +13,7 @@ from hubgate.policy.v1 import policy_service_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2_grpc
 from policycore.errors import Malformed, NotFound, Unavailable
 from policycore.metrics import Metrics
+from policycore.model import Source
 from policycore.reading import ConfigView, PolicyReads, RefusalCount
 from policycore.reasons import ReasonCode, Verdict
 from policycore.registry.errors import NotPermittedError
@@ -30,8 +31,9 @@ from policycore.rpc.times import nearest_datetime, to_duration
 from policycore.usecases.command import Decided
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.look_up_contact import ContactLookUp
+from policycore.usecases.gateway_lines import GatewayLines
 from policycore.usecases.record_events import EventRecorder
-from policycore.usecases.submit import Submitter
+from policycore.usecases.submit import Submitter, sms_key
 
 HEARTBEAT_SECONDS = 1.0
 EVENT_HEARTBEAT_SECONDS = 10.0
@@ -51,6 +53,7 @@ class PolicyUseCases:
     config: ConfigView
     submitter: Submitter
     recorder: EventRecorder
+    lines: GatewayLines
     metrics: Metrics
     monotonic: Callable[[], float]
     reports: CrmReports
@@ -106,6 +109,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             )
         self._use.metrics.submit_seconds.observe(self._use.monotonic() - started)
         self._count(decided.decision.verdict, decided.decision.reason)
+        if command.intent.source is Source.THREECX_SMS and not command.validate_only:
+            self._use.lines.refused(command.intent, decided, self._use.config.current())
         return decided
 
     def _count(self, verdict: Verdict, reason: ReasonCode) -> None:
@@ -121,9 +126,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             if integration is None:
                 raise NotFound(f"integration {request.integration_id[:64]!r}")
             claimed = request.HasField("signature")
+            key, limit = request.integration_id, integration.requests_per_minute
+            if request.sms_provider and integration.sms is not None:
+                key, limit = sms_key(key), integration.sms.requests_per_minute
             reason, wait = await self._use.submitter.admit_malformed(
-                request.integration_id,
-                integration.requests_per_minute,
+                key,
+                limit,
                 request.signature.digest if claimed else b"",
                 nearest_datetime(request.signature.expires_at) if claimed else None,
             )

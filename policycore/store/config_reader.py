@@ -29,6 +29,7 @@ from policycore.registry.snapshot import (
     SecretConfig,
     ServiceTokenConfig,
     Snapshot,
+    ThreecxSmsConfig,
     WebhookConfig,
 )
 from policycore.store.direct import driver_of
@@ -47,6 +48,7 @@ from policycore.store.tables import (
     service_tokens,
     templates,
 )
+from policycore.store.threecx_sms_reader import read_threecx_sms
 from policycore.store.types import from_microseconds
 
 Unseal = Callable[[bytes, tuple[str, str], str], str]
@@ -199,6 +201,7 @@ async def _integrations(
     following: Mapping[str, NextSigningSecret],
 ) -> dict[str, IntegrationConfig]:
     secrets: dict[str, list[SecretConfig]] = {}
+    connectors = await read_threecx_sms(connection, unseal, now)
     newest_first = select(integration_secrets).order_by(integration_secrets.c.created_at.desc())
     for row in await connection.execute(newest_first):
         if row.valid_until is None or row.valid_until > now:
@@ -219,6 +222,7 @@ async def _integrations(
             serves.get(row.id, []),
             texts.get(row.id, {}),
             following.get(row.id),
+            connectors.get(row.id),
         )
         for row in await _all(connection, integrations)
     }
@@ -231,6 +235,7 @@ def _integration(
     serves: list[str],
     texts: dict[int, TemplateFact],
     following: NextSigningSecret | None,
+    sms: ThreecxSmsConfig | None,
 ) -> IntegrationConfig:
     signing = ""
     if row.signing_secret_sealed:
@@ -261,6 +266,7 @@ def _integration(
         language=row.language,
         templates=texts,
         next_signing=following,
+        sms=sms,
     )
 
 

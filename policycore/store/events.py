@@ -29,6 +29,7 @@ from policycore.store.engine import Database
 from policycore.store.event_numbers import next_event_numbers
 from policycore.store.expiry import remove_expired
 from policycore.store.findings import encode_json
+from policycore.store.gateway_line_rows import take_lines
 from policycore.store.message_rows import insert_messages, read_views
 from policycore.store.person_resolution import link_persons, resolve_persons
 from policycore.store.persons import upsert
@@ -116,6 +117,8 @@ class SqlEventTransaction:
         if writes.decisions:
             await connection.execute(insert(decisions), [decision_row(new) for new in writes.decisions])
         await insert_messages(connection, writes.messages)
+        if writes.lines:
+            writes.deliveries.extend(await take_lines(connection, writes.lines, self.now))
         if writes.deliveries:
             await connection.execute(insert(outbox), [self._delivery_row(new) for new in writes.deliveries])
         await self._write_states(writes.states)

@@ -12,6 +12,7 @@ from policycore.store.engine import Database
 from policycore.store.invariant_tables import invariant_violations
 from policycore.store.tables import (
     cool_downs,
+    gateway_lines,
     idempotency_keys,
     inbox,
     message_events,
@@ -26,6 +27,7 @@ documentation).
 """
 
 UNMATCHED_LIFE = timedelta(days=1)
+LINES_LIFE = timedelta(days=1)
 EVENTS_LIFE = timedelta(days=30)
 REFUSALS_LIFE = timedelta(days=90)
 """How long the security log is kept."""
@@ -54,6 +56,7 @@ _EXPIRING: Sequence[_Expiring] = (
     _Expiring(unmatched_receipts.c.received_at, UNMATCHED_LIFE),
     _Expiring(cool_downs.c.until),
     _Expiring(call_folds.c.expires_at),
+    _Expiring(gateway_lines.c.written_at, LINES_LIFE),
     _Expiring(refusals.c.minute, REFUSALS_LIFE),
     _Expiring(invariant_violations.c.seen_at, VIOLATIONS_LIFE),
 )

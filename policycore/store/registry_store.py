@@ -24,6 +24,7 @@ from policycore.store.engine import Database
 from policycore.store.registry_parts import SqlIntegrationParts, SqlPersons, SqlRuleRows
 from policycore.store.registry_signing import SqlNextSigning
 from policycore.store.registry_tables import TableRows
+from policycore.store.registry_threecx_sms import SqlThreecxSms
 
 
 class SqlRegistryRows:
@@ -55,6 +56,7 @@ class SqlRegistryRows:
         self.pauses = TableRows(connection, tables.pauses, PauseRow, locking=writing)
         self.parts = SqlIntegrationParts(connection)
         self.signing = SqlNextSigning(connection)
+        self.sms = SqlThreecxSms(connection)
         self.rules = SqlRuleRows(connection, now)
         self.persons = SqlPersons(connection, now)
 

@@ -16,6 +16,7 @@ from policycore.registry.sealing import (
     INSTANCE_SECRETS,
     INTEGRATION_SECRET,
     SIGNING_SECRET,
+    THREECX_SMS_URL,
     WEBHOOK_SECRET,
     Sealing,
     SealingError,
@@ -61,6 +62,11 @@ _COLUMNS = (
         lambda _: WEBHOOK_SECRET,
     ),
     _Column(next_signing_secrets.c.sealed, next_signing_secrets.c.destination_id, _signing_place),
+    _Column(
+        tables.threecx_sms.c.webhook_url_sealed,
+        tables.threecx_sms.c.integration_id,
+        lambda _: THREECX_SMS_URL,
+    ),
 )
 
 

@@ -33,6 +33,10 @@ from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.signing_tables import next_signing_secrets as next_signing_secrets
 from policycore.store.store_state_tables import store_state as store_state
+from policycore.store.threecx_sms_tables import gateway_lines as gateway_lines
+from policycore.store.threecx_sms_tables import threecx_sms as threecx_sms
+from policycore.store.threecx_sms_tables import threecx_sms_keys as threecx_sms_keys
+from policycore.store.threecx_sms_tables import threecx_sms_numbers as threecx_sms_numbers
 from policycore.store.types import Instant
 from policycore.store.unknown_tables import unknown_messages as unknown_messages
 

@@ -9,7 +9,7 @@ from sqlalchemy import Table, Update, bindparam, or_, update
 from policycore.reading import RefusalCount
 from policycore.store.engine import Database
 from policycore.store.persons import upsert
-from policycore.store.tables import api_keys, integration_secrets, refusals
+from policycore.store.tables import api_keys, integration_secrets, refusals, threecx_sms_keys
 
 
 async def record_usage(
@@ -35,15 +35,19 @@ async def record_usage(
                 ),
                 rows,
             )
-        for table in (api_keys, integration_secrets):
+        for table in (api_keys, integration_secrets, threecx_sms_keys):
             marks = [
                 {"used_id": credential_id, "used_at": used_at}
                 for credential_id, used_at in sorted(uses)
-                if (table is api_keys) == credential_id.startswith("key_")
+                if table is _TABLES.get(credential_id[:4], integration_secrets)
             ]
             if marks:
                 # All marks of a report in one call, and in one order, so that two edges' reports never wait in a ring.
                 await connection.execute(_moved_forward(table), marks)
+
+
+_TABLES = {"key_": api_keys, "smk_": threecx_sms_keys}
+"""Where credentials are kept, by how their ids begin; all others are secrets of integrations."""
 
 
 @cache

@@ -6,8 +6,9 @@ from typing import Any
 from policycore.event_ledger import EventWrites, NewDelivery
 from policycore.ids import RandomBytes, new_id
 from policycore.ledger import MessageView
-from policycore.registry.snapshot import InstanceConfig, Snapshot, WebhookConfig
+from policycore.registry.snapshot import InstanceConfig, IntegrationConfig, Snapshot, WebhookConfig
 from policycore.usecases.bodies import OPTED_OUT, RECEIVED, STATUS_UPDATED, status_body
+from policycore.usecases.gateway_lines import tell_chat
 
 _FOR_AGENTS = frozenset({RECEIVED, OPTED_OUT})
 """What a phone system is told. Receipts are for the systems that asked for them: customer webhooks."""
@@ -28,7 +29,7 @@ def deliveries_for(
     account = snapshot.accounts[instance.account_id]
     if event_name in _FOR_AGENTS and account.module_enabled:
         for integration in snapshot.integrations_by_instance.get(instance.instance_id, ()):
-            if integration.enabled and integration.inbound_enabled and integration.destination_kind != "none":
+            if integration.enabled and integration.inbound_enabled and _takes(integration, event_name):
                 targets.append((integration.integration_id, None))
     targets.extend(
         (None, webhook.webhook_id)
@@ -56,6 +57,7 @@ def tell_status(
     """Adds to a transaction's writes that messages have changed: to the stream of events, and to who wants to know."""
     for view in views:
         writes.events.append((STATUS_UPDATED, view))
+        tell_chat(view, snapshot, writes, view.updated_at, random_bytes)
         instance = snapshot.instances.get(view.instance_id)
         if instance is not None:
             body = status_body(view, instance.name)
@@ -67,6 +69,14 @@ def tell_status(
 def webhook_wants(snapshot: Snapshot, account_id: str, event_name: str) -> bool:
     """Whether any customer webhook of an account wants an event."""
     return any(_wants(webhook, event_name) for webhook in snapshot.webhooks.get(account_id, ()))
+
+
+def _takes(integration: IntegrationConfig, event_name: str) -> bool:
+    """Whether an integration's destination has a form for an event: a provider of text messages has one for messages
+    alone, and an opt-out is no message for an agent to answer.
+    """
+    kind = integration.destination_kind
+    return kind != "none" and (kind != "threecx_sms" or event_name == RECEIVED)
 
 
 def _wants(webhook: WebhookConfig, event_name: str) -> bool:

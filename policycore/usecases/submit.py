@@ -10,7 +10,7 @@ from policycore import steps
 from policycore.errors import Overloaded
 from policycore.event_ledger import EventLedger
 from policycore.ledger import DecisionLedger, MessageState, MessageView, NewMessage
-from policycore.model import EventType
+from policycore.model import EventType, Intent, Source
 from policycore.ports import Admission, Counters
 from policycore.reasons import ReasonCode
 from policycore.usecases.command import Decided, SubmitCommand
@@ -35,6 +35,17 @@ class _Waiting:
     command: SubmitCommand
     admission: Admission | None
     wait_seconds: float | None = None
+
+
+def admission_key(intent: Intent) -> str:
+    """What a request is counted under: its integration, whose SMS-provider connector has a limit of its own."""
+    integration_id = intent.integration_id or ""
+    return sms_key(integration_id) if intent.source is Source.THREECX_SMS else integration_id
+
+
+def sms_key(integration_id: str) -> str:
+    """What requests of an integration's SMS-provider connector are counted under."""
+    return f"sms:{integration_id}"
 
 
 class Outbound(Protocol):
@@ -100,7 +111,7 @@ class Submitter:
             raise Overloaded(retry_after_seconds=RETRY_SECONDS, of_one=True)
         admission = None
         if requests_per_minute is not None and not command.validate_only:
-            admission = Admission(command.intent.integration_id or "", requests_per_minute)
+            admission = Admission(admission_key(command.intent), requests_per_minute)
             now = self._clock()
             wait = self._used_up.wait_seconds(admission, now)
             if wait > 0:

@@ -12,13 +12,17 @@ from sender.retry import retry_after_seconds
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event to post. `body` is posted and signed as it stands; `signing_secret` is the key."""
+    """One event to post. `body` is posted and signed as it stands; `signing_secret` is the key. `url` may hold a key.
+
+    `business_number` is the phone system's number that it is for, where the destination knows numbers.
+    """
 
     delivery_id: str
-    url: str
+    url: str = field(repr=False)
     event_name: str
     body: bytes = field(repr=False)
     signing_secret: str = field(repr=False)
+    business_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,14 @@ def connection_from(wire: pb.InstanceConnection) -> Connection:
 
 def event_from(wire: pb.PostEventRequest) -> Event:
     """The event to post."""
-    return Event(wire.delivery_id, wire.url, wire.event_name, wire.body, wire.signing_secret)
+    return Event(
+        wire.delivery_id,
+        wire.url,
+        wire.event_name,
+        wire.body,
+        wire.signing_secret,
+        wire.business_number,
+    )
 
 
 def guard_entry_from(wire: pb.Guarded) -> GuardEntry:

@@ -45,7 +45,7 @@ async def insert_deliveries(tx: Transaction, deliveries: Iterable[NewDelivery]) 
     """Writes new events; each has a number as it is written, not as it is committed."""
     for delivery in deliveries:
         tx.store.delivery_numbers += 1
-        row = DeliveryRow(tx.store.delivery_numbers, delivery, tx.now, tx.now, delivery.person_id)
+        row = DeliveryRow(tx.store.delivery_numbers, delivery, tx.now, tx.now, delivery.person_id or "")
         await tx.insert("outbox", delivery.delivery_id, row)
 
 
@@ -56,7 +56,7 @@ def heads(rows: Iterable[DeliveryRow]) -> list[DeliveryRow]:
     for row in sorted(rows, key=lambda each: each.number):
         if row.state != _PENDING:
             continue
-        if row.set_aside:
+        if row.set_aside or not row.person_id:
             free.append(row)
         else:
             first.setdefault((row.destination, row.person_id), row)

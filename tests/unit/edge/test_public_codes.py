@@ -14,6 +14,7 @@ CONTRACT = [
     ("INVALID_PHONE", "invalid_phone", 422),
     ("MISSING_MESSAGE_TEXT", "missing_message_text", 422),
     ("MESSAGE_TOO_LONG", "message_too_long", 422),
+    ("ATTACHMENTS_NOT_SUPPORTED", "attachments_not_supported", 422),
     ("PURPOSE_NOT_ALLOWED", "message_purpose_not_allowed", 422),
     ("PURPOSE_MISSING", "message_purpose_not_allowed", 422),
     ("RECIPIENT_SUPPRESSED", "recipient_suppressed", 403),

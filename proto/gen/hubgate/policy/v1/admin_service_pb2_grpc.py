@@ -8,6 +8,7 @@ from hubgate.policy.v1 import controls_pb2 as hubgate_dot_policy_dot_v1_dot_cont
 from hubgate.policy.v1 import instances_pb2 as hubgate_dot_policy_dot_v1_dot_instances__pb2
 from hubgate.policy.v1 import integrations_pb2 as hubgate_dot_policy_dot_v1_dot_integrations__pb2
 from hubgate.policy.v1 import records_pb2 as hubgate_dot_policy_dot_v1_dot_records__pb2
+from hubgate.policy.v1 import threecx_sms_pb2 as hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -128,6 +129,21 @@ class AdminServiceStub:
                 '/hubgate.policy.v1.AdminService/ListTemplates',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
+        self.GetThreecxSms = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/GetThreecxSms',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsResponse.FromString,
+                _registered_method=True)
+        self.SetThreecxSms = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/SetThreecxSms',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsResponse.FromString,
+                _registered_method=True)
+        self.RotateThreecxSmsKey = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/RotateThreecxSmsKey',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.FromString,
                 _registered_method=True)
         self.CreateCustomerWebhook = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/CreateCustomerWebhook',
@@ -376,6 +392,28 @@ class AdminServiceServicer:
 
     def ListTemplates(self, request, context):
         """Lists the call-event templates of an integration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetThreecxSms(self, request, context):
+        """Reads the settings of an integration's SMS-provider connector. The address of its webhook is masked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetThreecxSms(self, request, context):
+        """Changes the named fields of an integration's SMS-provider connector.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateThreecxSmsKey(self, request, context):
+        """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
+        and nowhere else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -641,6 +679,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListTemplates,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'GetThreecxSms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThreecxSms,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsResponse.SerializeToString,
+            ),
+            'SetThreecxSms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetThreecxSms,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsResponse.SerializeToString,
+            ),
+            'RotateThreecxSmsKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateThreecxSmsKey,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.SerializeToString,
             ),
             'CreateCustomerWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCustomerWebhook,
@@ -1250,6 +1303,87 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/ListTemplates',
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThreecxSms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/GetThreecxSms',
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.GetThreecxSmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetThreecxSms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/SetThreecxSms',
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.SetThreecxSmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateThreecxSmsKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/RotateThreecxSmsKey',
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

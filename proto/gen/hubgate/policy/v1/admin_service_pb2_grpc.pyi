@@ -10,6 +10,7 @@ from hubgate.policy.v1 import controls_pb2 as _controls_pb2
 from hubgate.policy.v1 import instances_pb2 as _instances_pb2
 from hubgate.policy.v1 import integrations_pb2 as _integrations_pb2
 from hubgate.policy.v1 import records_pb2 as _records_pb2
+from hubgate.policy.v1 import threecx_sms_pb2 as _threecx_sms_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -73,6 +74,14 @@ class AdminServiceStub:
     """Changes a call-event template; an unknown variable is refused."""
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.ListTemplatesRequest, _integrations_pb2.ListTemplatesResponse]
     """Lists the call-event templates of an integration."""
+    GetThreecxSms: _grpc.UnaryUnaryMultiCallable[_threecx_sms_pb2.GetThreecxSmsRequest, _threecx_sms_pb2.GetThreecxSmsResponse]
+    """Reads the settings of an integration's SMS-provider connector. The address of its webhook is masked."""
+    SetThreecxSms: _grpc.UnaryUnaryMultiCallable[_threecx_sms_pb2.SetThreecxSmsRequest, _threecx_sms_pb2.SetThreecxSmsResponse]
+    """Changes the named fields of an integration's SMS-provider connector."""
+    RotateThreecxSmsKey: _grpc.UnaryUnaryMultiCallable[_threecx_sms_pb2.RotateThreecxSmsKeyRequest, _threecx_sms_pb2.RotateThreecxSmsKeyResponse]
+    """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
+    and nowhere else.
+    """
     CreateCustomerWebhook: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.CreateCustomerWebhookRequest, _integrations_pb2.CreateCustomerWebhookResponse]
     """Makes a customer webhook. Its signing secret is in the answer and nowhere else."""
     DeleteCustomerWebhook: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.DeleteCustomerWebhookRequest, _integrations_pb2.DeleteCustomerWebhookResponse]
@@ -163,6 +172,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes a call-event template; an unknown variable is refused."""
     ListTemplates: _aio.UnaryUnaryMultiCallable[_integrations_pb2.ListTemplatesRequest, _integrations_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """Lists the call-event templates of an integration."""
+    GetThreecxSms: _aio.UnaryUnaryMultiCallable[_threecx_sms_pb2.GetThreecxSmsRequest, _threecx_sms_pb2.GetThreecxSmsResponse]  # type: ignore[assignment]
+    """Reads the settings of an integration's SMS-provider connector. The address of its webhook is masked."""
+    SetThreecxSms: _aio.UnaryUnaryMultiCallable[_threecx_sms_pb2.SetThreecxSmsRequest, _threecx_sms_pb2.SetThreecxSmsResponse]  # type: ignore[assignment]
+    """Changes the named fields of an integration's SMS-provider connector."""
+    RotateThreecxSmsKey: _aio.UnaryUnaryMultiCallable[_threecx_sms_pb2.RotateThreecxSmsKeyRequest, _threecx_sms_pb2.RotateThreecxSmsKeyResponse]  # type: ignore[assignment]
+    """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
+    and nowhere else.
+    """
     CreateCustomerWebhook: _aio.UnaryUnaryMultiCallable[_integrations_pb2.CreateCustomerWebhookRequest, _integrations_pb2.CreateCustomerWebhookResponse]  # type: ignore[assignment]
     """Makes a customer webhook. Its signing secret is in the answer and nowhere else."""
     DeleteCustomerWebhook: _aio.UnaryUnaryMultiCallable[_integrations_pb2.DeleteCustomerWebhookRequest, _integrations_pb2.DeleteCustomerWebhookResponse]  # type: ignore[assignment]
@@ -358,6 +375,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_integrations_pb2.ListTemplatesResponse, _abc.Awaitable[_integrations_pb2.ListTemplatesResponse]]:
         """Lists the call-event templates of an integration."""
+
+    @_abc_1.abstractmethod
+    def GetThreecxSms(
+        self,
+        request: _threecx_sms_pb2.GetThreecxSmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_sms_pb2.GetThreecxSmsResponse, _abc.Awaitable[_threecx_sms_pb2.GetThreecxSmsResponse]]:
+        """Reads the settings of an integration's SMS-provider connector. The address of its webhook is masked."""
+
+    @_abc_1.abstractmethod
+    def SetThreecxSms(
+        self,
+        request: _threecx_sms_pb2.SetThreecxSmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_sms_pb2.SetThreecxSmsResponse, _abc.Awaitable[_threecx_sms_pb2.SetThreecxSmsResponse]]:
+        """Changes the named fields of an integration's SMS-provider connector."""
+
+    @_abc_1.abstractmethod
+    def RotateThreecxSmsKey(
+        self,
+        request: _threecx_sms_pb2.RotateThreecxSmsKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_sms_pb2.RotateThreecxSmsKeyResponse, _abc.Awaitable[_threecx_sms_pb2.RotateThreecxSmsKeyResponse]]:
+        """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
+        and nowhere else.
+        """
 
     @_abc_1.abstractmethod
     def CreateCustomerWebhook(

@@ -60,6 +60,8 @@ class _DestinationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Desti
     """JSON endpoint."""
     DESTINATION_KIND_SANDBOX_INBOX: _DestinationKind.ValueType  # 3
     """The built-in 3CX inbox, for trying out."""
+    DESTINATION_KIND_THREECX_SMS: _DestinationKind.ValueType  # 30
+    """The phone system's own webhook for a provider of text messages (`threecx_sms.proto`)."""
 
 class DestinationKind(_DestinationKind, metaclass=_DestinationKindEnumTypeWrapper):
     """Where inbound messages of an integration go."""
@@ -72,6 +74,8 @@ DESTINATION_KIND_THREECX_JSON: DestinationKind.ValueType  # 2
 """JSON endpoint."""
 DESTINATION_KIND_SANDBOX_INBOX: DestinationKind.ValueType  # 3
 """The built-in 3CX inbox, for trying out."""
+DESTINATION_KIND_THREECX_SMS: DestinationKind.ValueType  # 30
+"""The phone system's own webhook for a provider of text messages (`threecx_sms.proto`)."""
 Global___DestinationKind: _TypeAlias = DestinationKind  # noqa: Y015
 
 @_typing.final
@@ -102,6 +106,7 @@ class Integration(_message.Message):
     CRM_REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     CRM_FOLD_WITHIN_FIELD_NUMBER: _builtins.int
     CRM_UNANSWERED_SENDS_FIELD_NUMBER: _builtins.int
+    SMS_PATH_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """`int_…`."""
     account_id: _builtins.str
@@ -136,6 +141,8 @@ class Integration(_message.Message):
     """Rate limit of CRM reports, and of lookups by itself; 0 for the default of 600."""
     crm_unanswered_sends: _builtins.bool
     """Whether a call that the customer did not answer may send the call_ended template."""
+    sms_path: _builtins.str
+    """Path 3CX posts to if it takes the gateway for a provider of text messages; ignored on input."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses and CIDR blocks; empty allows all."""
@@ -181,10 +188,11 @@ class Integration(_message.Message):
         crm_requests_per_minute: _builtins.int = ...,
         crm_fold_within: _duration_pb2.Duration | None = ...,
         crm_unanswered_sends: _builtins.bool = ...,
+        sms_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "requests_per_minute", b"requests_per_minute", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "requests_per_minute", b"requests_per_minute", "sms_path", b"sms_path", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

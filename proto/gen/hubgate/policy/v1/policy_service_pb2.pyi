@@ -173,6 +173,32 @@ class SignatureClaim(_message.Message):
 Global___SignatureClaim: _TypeAlias = SignatureClaim  # noqa: Y015
 
 @_typing.final
+class SmsProviderReply(_message.Message):
+    """What a reply says that 3CX hands to its provider of text messages, beside recipient and text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_NUMBER_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    from_number: _builtins.str
+    """The number it is sent from, as 3CX wrote it: it names the instance."""
+    attachments: _builtins.int
+    """How many files came with it."""
+    def __init__(
+        self,
+        *,
+        from_number: _builtins.str = ...,
+        attachments: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "from_number", b"from_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SmsProviderReply: _TypeAlias = SmsProviderReply  # noqa: Y015
+
+@_typing.final
 class SubmitRequest(_message.Message):
     """One request to send, or an event to record."""
 
@@ -197,6 +223,7 @@ class SubmitRequest(_message.Message):
     CALL_TIME_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    SMS_PROVIDER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the caller. A repeat with the same id and caller gets the first answer. Optional."""
     validate_only: _builtins.bool
@@ -239,6 +266,10 @@ class SubmitRequest(_message.Message):
     def report(self) -> Global___CrmReport:
         """Set if a CRM template reports it: then it has limits of its own, and repeats are known by what it says."""
 
+    @_builtins.property
+    def sms_provider(self) -> Global___SmsProviderReply:
+        """Set if it came through the integration's SMS-provider connector (edge only): the purpose is then the connector's."""
+
     def __init__(
         self,
         *,
@@ -261,10 +292,11 @@ class SubmitRequest(_message.Message):
         call_time: _builtins.str = ...,
         instance: _builtins.str = ...,
         report: Global___CrmReport | None = ...,
+        sms_provider: Global___SmsProviderReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "integration_id", b"integration_id", "origin", b"origin", "report", b"report", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "integration_id", b"integration_id", "origin", b"origin", "report", b"report", "signature", b"signature", "sms_provider", b"sms_provider"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "agent_extension", b"agent_extension", "api_key_id", b"api_key_id", "body_digest", b"body_digest", "call_time", b"call_time", "conversation_id", b"conversation_id", "event_type", b"event_type", "event_type_text", b"event_type_text", "idempotency_key", b"idempotency_key", "instance", b"instance", "integration_id", b"integration_id", "origin", b"origin", "phone", b"phone", "purpose", b"purpose", "queue", b"queue", "report", b"report", "request_id", b"request_id", "signature", b"signature", "text", b"text", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "agent_extension", b"agent_extension", "api_key_id", b"api_key_id", "body_digest", b"body_digest", "call_time", b"call_time", "conversation_id", b"conversation_id", "event_type", b"event_type", "event_type_text", b"event_type_text", "idempotency_key", b"idempotency_key", "instance", b"instance", "integration_id", b"integration_id", "origin", b"origin", "phone", b"phone", "purpose", b"purpose", "queue", b"queue", "report", b"report", "request_id", b"request_id", "signature", b"signature", "sms_provider", b"sms_provider", "text", b"text", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_origin: _TypeAlias = _typing.Literal["integration_id", "api_key_id"]  # noqa: Y015
     _WhichOneofArgType_origin: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
@@ -472,8 +504,11 @@ class AdmitRequestRequest(_message.Message):
 
     INTEGRATION_ID_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    SMS_PROVIDER_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """The integration."""
+    sms_provider: _builtins.bool
+    """True if it came through the SMS-provider connector, which has a limit of its own."""
     @_builtins.property
     def signature(self) -> Global___SignatureClaim:
         """Its signature, if it was signed."""
@@ -483,10 +518,11 @@ class AdmitRequestRequest(_message.Message):
         *,
         integration_id: _builtins.str = ...,
         signature: Global___SignatureClaim | None = ...,
+        sms_provider: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "signature", b"signature", "sms_provider", b"sms_provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -989,6 +1025,7 @@ class IntegrationCredential(_message.Message):
     SIGNATURE_REQUIRED_FIELD_NUMBER: _builtins.int
     ALLOWED_ADDRESSES_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SMS_KEYS_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """The integration."""
     enabled: _builtins.bool
@@ -1005,6 +1042,10 @@ class IntegrationCredential(_message.Message):
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses and CIDR blocks; empty allows all."""
 
+    @_builtins.property
+    def sms_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyCredential]:
+        """Bearer keys of its SMS-provider connector that count now."""
+
     def __init__(
         self,
         *,
@@ -1014,14 +1055,47 @@ class IntegrationCredential(_message.Message):
         signature_required: _builtins.bool = ...,
         allowed_addresses: _abc.Iterable[_builtins.str] | None = ...,
         account_id: _builtins.str = ...,
+        sms_keys: _abc.Iterable[Global___KeyCredential] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "enabled", b"enabled", "integration_id", b"integration_id", "secrets", b"secrets", "signature_required", b"signature_required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "enabled", b"enabled", "integration_id", b"integration_id", "secrets", b"secrets", "signature_required", b"signature_required", "sms_keys", b"sms_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IntegrationCredential: _TypeAlias = IntegrationCredential  # noqa: Y015
+
+@_typing.final
+class KeyCredential(_message.Message):
+    """One bearer key. The key itself is not known to anyone but its owner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KEY_DIGEST_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Its id, for last-used marks."""
+    key_digest: _builtins.bytes
+    """SHA-256 of the key."""
+    @_builtins.property
+    def valid_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when it counts; unset for the newest."""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        key_digest: _builtins.bytes = ...,
+        valid_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_until", b"valid_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_digest", b"key_digest", "key_id", b"key_id", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyCredential: _TypeAlias = KeyCredential  # noqa: Y015
 
 @_typing.final
 class SecretCredential(_message.Message):
@@ -1194,7 +1268,9 @@ class Refusal(_message.Message):
     SOURCE_ADDRESS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     surface: _builtins.str
-    """What was called: `threecx_webhook`, `send_api`, `whatsapp_webhook`, `admin_api`."""
+    """What was called: `threecx_webhook`, `threecx_sms`, `send_api`, `whatsapp_webhook`,
+    `admin_api`.
+    """
     target: _builtins.str
     """Integration or instance id as the caller wrote it, at most 64 characters."""
     reason: _builtins.str

@@ -70,6 +70,8 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     """text: a message without text."""
     REASON_CODE_MESSAGE_TOO_LONG: _ReasonCode.ValueType  # 31
     """text: longer than 4,096 characters."""
+    REASON_CODE_ATTACHMENTS_NOT_SUPPORTED: _ReasonCode.ValueType  # 32
+    """text: files came with it, which cannot be sent."""
     REASON_CODE_PURPOSE_NOT_ALLOWED: _ReasonCode.ValueType  # 40
     """purpose: the declared purpose is not an allowed one."""
     REASON_CODE_PURPOSE_MISSING: _ReasonCode.ValueType  # 41
@@ -146,6 +148,8 @@ REASON_CODE_MISSING_MESSAGE_TEXT: ReasonCode.ValueType  # 30
 """text: a message without text."""
 REASON_CODE_MESSAGE_TOO_LONG: ReasonCode.ValueType  # 31
 """text: longer than 4,096 characters."""
+REASON_CODE_ATTACHMENTS_NOT_SUPPORTED: ReasonCode.ValueType  # 32
+"""text: files came with it, which cannot be sent."""
 REASON_CODE_PURPOSE_NOT_ALLOWED: ReasonCode.ValueType  # 40
 """purpose: the declared purpose is not an allowed one."""
 REASON_CODE_PURPOSE_MISSING: ReasonCode.ValueType  # 41

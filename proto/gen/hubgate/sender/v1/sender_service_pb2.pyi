@@ -682,10 +682,11 @@ class PostEventRequest(_message.Message):
     EVENT_NAME_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     SIGNING_SECRET_FIELD_NUMBER: _builtins.int
+    BUSINESS_NUMBER_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """`dlv_…`; sent as X-WhatsApp-Gateway-Delivery."""
     destination_kind: _builtins.str
-    """`threecx_json`, `customer_webhook` or `sandbox_inbox`."""
+    """`threecx_json`, `threecx_sms`, `customer_webhook` or `sandbox_inbox`."""
     url: _builtins.str
     """Address."""
     event_name: _builtins.str
@@ -694,6 +695,8 @@ class PostEventRequest(_message.Message):
     """Body as it is posted and signed, JSON."""
     signing_secret: _builtins.str
     """Key of the signature."""
+    business_number: _builtins.str
+    """For `threecx_sms`: the number of the phone system that the event is for, E.164."""
     def __init__(
         self,
         *,
@@ -703,10 +706,11 @@ class PostEventRequest(_message.Message):
         event_name: _builtins.str = ...,
         body: _builtins.bytes = ...,
         signing_secret: _builtins.str = ...,
+        business_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delivery_id", b"delivery_id", "destination_kind", b"destination_kind", "event_name", b"event_name", "signing_secret", b"signing_secret", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "business_number", b"business_number", "delivery_id", b"delivery_id", "destination_kind", b"destination_kind", "event_name", b"event_name", "signing_secret", b"signing_secret", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
