@@ -8,7 +8,7 @@ from cli.client import Core
 from cli.data_folder import DEMO_FILE, DataFolder
 from cli.layout import Layout
 from cli.output import say
-from hubgate.policy.v1 import accounts_pb2, instances_pb2, integrations_pb2
+from hubgate.policy.v1 import accounts_pb2, instances_pb2, integrations_pb2, threecx_sms_pb2
 
 CUSTOMER = "+966500000000"
 EXAMPLE = {
@@ -20,7 +20,10 @@ EXAMPLE = {
     "agent_extension": "101",
 }
 _MOST = 10_000
-_MADE_ONCE = ("integration_id", "secret", "instance_id", "api_key")
+BUSINESS_NUMBER = "+966110000000"
+"""The demo phone system's own number."""
+
+_MADE_ONCE = ("integration_id", "secret", "instance_id", "api_key", "sms_api_key")
 
 
 def make_demo(core: Core, folder: DataFolder, layout: Layout) -> dict[str, str]:
@@ -31,6 +34,8 @@ def make_demo(core: Core, folder: DataFolder, layout: Layout) -> dict[str, str]:
     kept = folder.read_json(DEMO_FILE) or {}
     if not _still_there(core, kept):
         kept = _make(core)
+    if not kept.get("sms_api_key"):
+        kept |= {"sms_api_key": _sms_key(core, kept["integration_id"], kept["instance_id"])}
     demo = {
         "base_url": layout.base_url,
         **{name: str(kept[name]) for name in _MADE_ONCE},
@@ -47,6 +52,7 @@ def print_demo(demo: Mapping[str, str], *, open_sandbox: bool) -> None:
     allowed = "" if open_sandbox else f" \\\n  -H 'Authorization: Bearer {demo['admin_token']}'"
     customer = json.dumps({"from": CUSTOMER, "text": "Where is my order?"})
     reply = json.dumps(EXAMPLE)
+    sms_reply = json.dumps({"from": BUSINESS_NUMBER, "to": CUSTOMER, "text": "It leaves today."})
     say(
         f"""
 The first reply, in another terminal:
@@ -62,6 +68,12 @@ curl -sS {base}/integrations/3cx/webhook/{demo["integration_id"]} \\
   -H 'X-WhatsApp-Gateway-3CX-Secret: {demo["secret"]}' \\
   -H 'Content-Type: application/json' -d '{reply}'
 
+   Or as 3CX posts it where it takes the gateway for its SMS provider:
+
+curl -sS {base}/integrations/3cx/sms/{demo["integration_id"]} \\
+  -H 'Authorization: Bearer {demo["sms_api_key"]}' \\
+  -H 'Content-Type: application/json' -d '{sms_reply}'
+
 3. Look at the customer's phone, and at what 3CX was sent:
 
 curl -sS '{base}/sandbox/{instance}/messages?person=%2B{CUSTOMER.removeprefix("+")}'{allowed}
@@ -71,7 +83,8 @@ curl -sS {base}/sandbox/{instance}/threecx{allowed}
 
 
 def _still_there(core: Core, kept: Mapping[str, Any]) -> bool:
-    if not all(isinstance(kept.get(name), str) and kept[name] for name in _MADE_ONCE):
+    # The last one is newer than demos that were made before it, and is made for them.
+    if not all(isinstance(kept.get(name), str) and kept[name] for name in _MADE_ONCE[:-1]):
         return False
     request = integrations_pb2.ListIntegrationsRequest(integration_id=kept["integration_id"])
     return bool(core.rows("ListIntegrations", request, "integrations", 1))
@@ -138,3 +151,13 @@ def _integration(core: Core, account_id: str, instance_id: str) -> tuple[str, st
     )
     made = core.call("CreateIntegration", integrations_pb2.CreateIntegrationRequest(integration=wire))
     return str(made.integration.integration_id), str(made.secret)
+
+
+def _sms_key(core: Core, integration_id: str, instance_id: str) -> str:
+    """A bearer key of the SMS-provider connector, which knows the demo's number from now on."""
+    number = threecx_sms_pb2.ThreecxSmsNumber(instance_id=instance_id, number=BUSINESS_NUMBER)
+    wire = threecx_sms_pb2.ThreecxSms(integration_id=integration_id, numbers=[number])
+    core.call("SetThreecxSms", threecx_sms_pb2.SetThreecxSmsRequest(settings=wire, fields=["numbers"]))
+    rotate = threecx_sms_pb2.RotateThreecxSmsKeyRequest(integration_id=integration_id)
+    rotate.overlap.FromSeconds(0)
+    return str(core.call("RotateThreecxSmsKey", rotate).key)

@@ -9,11 +9,13 @@ from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
 from cli.output import Cell, print_json, print_message, print_table, say, words
 from cli.signing import After, rotate
+from cli.threecx_sms import sms
 from cli.values import read_enum, read_span, span_to_wire
 from hubgate.policy.v1 import integrations_pb2 as pb
 from hubgate.policy.v1 import policy_service_pb2
 
 integrations = typer.Typer(no_args_is_help=True, help="3CX integrations.")
+integrations.add_typer(sms, name="sms")
 
 InstanceList = Annotated[list[str] | None, typer.Option("--instance", help="Instance it serves. Repeatable.")]
 DefaultInstance = Annotated[str | None, typer.Option(help="Instance for persons without a conversation.")]
@@ -21,7 +23,10 @@ AuthMode = Annotated[str | None, typer.Option(help="secret or secret_hmac.")]
 Addresses = Annotated[
     list[str] | None, typer.Option("--allow", help="Address or CIDR block that may call. Repeatable.")
 ]
-Destination = Annotated[str | None, typer.Option(help="none, threecx_json or sandbox_inbox.")]
+Destination = Annotated[
+    str | None,
+    typer.Option(help="none, threecx_json, sandbox_inbox; threecx_sms is set by integration sms set."),
+]
 DestinationUrl = Annotated[str | None, typer.Option(help="Address of the JSON endpoint.")]
 Country = Annotated[str | None, typer.Option(help="ISO 3166 country of national numbers.")]
 PerMinute = Annotated[int | None, typer.Option("--requests-per-minute", help="Webhook rate limit.")]

@@ -32,6 +32,7 @@ _CAME_TO_NOTHING: Final[dict[int, PublicCode]] = {
 _SMS_CODES: Final[dict[int, PublicCode]] = {
     ReasonCode.INSTANCE_UNKNOWN: UNKNOWN_NUMBER,
     ReasonCode.INSTANCE_NOT_CONNECTED: NOT_CONNECTED,
+    ReasonCode.INSTANCE_NOT_FOR_TEST_KEY: NOT_CONNECTED,
 }
 """Reasons that mean something else here: a phone system names numbers, and a refusal is no outage."""
 

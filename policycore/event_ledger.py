@@ -70,8 +70,9 @@ class NewDelivery:
 class NewLine:
     """A line to an agent before it is written, if the chat has not had its reason lately.
 
-    A chat is the phone system's: two numbers. `person_id` None is looked up by the customer's number. With a `log_id`
-    it is about the message of that decision, and is written only if that came from a chat.
+    A chat is the phone system's: two numbers. `person_id` None is looked up by the customer's number, unless the line
+    is not `ordered` among the person's other deliveries. With a `log_id` it is about the message of that decision, and
+    is written only if that came from a chat.
     """
 
     delivery_id: str
@@ -85,6 +86,7 @@ class NewLine:
     log_id: int
     event_name: str
     body: Mapping[str, Any]
+    ordered: bool = True
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ async def _is_due(connection: AsyncConnection, line: NewLine, now: datetime) -> 
 async def _delivery(connection: AsyncConnection, line: NewLine) -> NewDelivery:
     """In the customer's own line of deliveries, so that it comes after what was written before."""
     person_id = line.person_id
-    if person_id is None:
+    if person_id is None and line.ordered:
         identity = (line.account_id, "phone", line.customer)
         person_id = (await find_persons(connection, [identity])).get(identity)
     return NewDelivery(

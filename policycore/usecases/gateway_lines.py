@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -24,7 +25,6 @@ _SHOWN_BY = ("threecx_sms", "sandbox_inbox")
 """Destinations with a chat to write a line into."""
 
 _RECEIPTS = (MessageState.SENT, MessageState.DELIVERED, MessageState.FAILED, MessageState.REJECTED)
-_LONGEST_NUMBER = 64
 _NOT_ASKED_AGAIN = timedelta(seconds=30)
 """So long this process does not ask the database again for the same line; who asks in a flood costs it nothing."""
 _MOST_REMEMBERED = 10_000
@@ -71,14 +71,17 @@ class GatewayLines:
     def _line(
         self, intent: Intent, why: Why, integration: IntegrationConfig, connector: ThreecxSmsConfig
     ) -> NewLine | None:
-        written = intent.phone_text.strip()
-        customer = normalize_phone(intent.phone_text, integration.country or None) or written
+        """None without two numbers in full: a phone system has no chat for anything else, and would take no line."""
+        country = integration.country or None
+        customer = normalize_phone(intent.phone_text, country)
         known = connector.numbers.get(intent.instance_ref)
-        number = known or intent.instance_ref.strip()
-        if not customer or not number or len(customer) > _LONGEST_NUMBER:
+        number = known or normalize_phone(intent.instance_ref.strip(), country)
+        if customer is None or number is None:
             return None
         instance_id = intent.instance_ref if known else (integration.default_instance_id or "")
-        return _new_line(why, integration, instance_id, number, customer, None, self._clock(), self._random)
+        made = _new_line(why, integration, instance_id, number, customer, None, self._clock(), self._random)
+        # A number that is not ours may be taken by nobody; then only the line itself must wait for ever.
+        return made if known else replace(made, ordered=False)
 
     def _asks(self, wanted: NewLine) -> bool:
         """Whether the database is to be asked: not if it was for the same line a moment ago."""
@@ -161,7 +164,7 @@ def _new_line(
         "event": LINE,
         "instance_id": instance_id,
         "from": customer,
-        "to": number[:_LONGEST_NUMBER],
+        "to": number,
         "message_text": line(why, integration.language, about.text if about is not None else ""),
         "message_type": "text",
         "external_message_id": delivery_id,
@@ -174,7 +177,7 @@ def _new_line(
         account_id=integration.account_id,
         integration_id=integration.integration_id,
         instance_id=instance_id,
-        business_number=number[:_LONGEST_NUMBER],
+        business_number=number,
         customer=customer,
         reason=why.value,
         person_id=about.person_id if about is not None else None,

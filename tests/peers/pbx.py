@@ -76,6 +76,7 @@ class PbxPeer(Peer):
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/sms/generic/{key}", self._envelope)
+        app.router.add_post("/{path:.*}", self._elsewhere)
 
     def chat(self, number: str, customer: str) -> list[Entry]:
         """One chat, the oldest message first."""
@@ -122,6 +123,10 @@ class PbxPeer(Peer):
             answer.cancel()
         await super().stop()
 
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        self.note(await received(request))
+        return web.Response(status=404)
+
     async def _envelope(self, request: web.Request) -> web.StreamResponse:
         body = await json_object(request)
         payload = _payload(body)
@@ -162,7 +167,8 @@ def _payload(body: dict[str, Any] | None) -> dict[str, Any] | None:
     try:
         data = (body or {})["data"]
         payload: dict[str, Any] = data["payload"]
-        words = (data["event_type"], data["id"], payload["id"], payload["from"]["phone_number"])
+        words: tuple[Any, ...] = (data["event_type"], data["id"], payload["id"])
+        words = (*words, payload["from"]["phone_number"])
         recipients = payload["to"]
         if not isinstance(recipients, list) or not recipients[0]["phone_number"].startswith("+"):
             return None

@@ -92,6 +92,31 @@ async def test_accounts_and_keys(shell: Shell) -> None:
     assert (await shell.json("service-token", "revoke", "crm"))["revoked_at"]
 
 
+async def test_the_sms_provider_connector(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    integration, instance = await _integration(shell, await _account(shell))
+    key = "0f3c9d1e5b7a4c2f8e6d0a1b3c5d7e9f"
+    monkeypatch.setenv("HUBGATE_THREECX_SMS_WEBHOOK_URL", f"https://192.168.1.5:5001/sms/generic/{key}")
+    made = await shell.json("integration", "sms", "set", integration, "--number", f"{instance}=0110000000")
+    assert made["numbers"] == [{"instance_id": instance, "number": "+966110000000"}]
+    assert made["webhook_url"] == "https://192.168.1.5:5001/\u2026"
+    monkeypatch.delenv("HUBGATE_THREECX_SMS_WEBHOOK_URL")
+    changed = await shell.json(
+        "integration", "sms", "set", integration, "--no-lines", "--purpose", "operational"
+    )
+    assert (changed["gateway_lines"], changed["default_purpose"]) == (False, "operational")
+    assert changed["numbers"] == made["numbers"]
+    rotated = await shell.json("integration", "sms", "rotate-key", integration, "--overlap", "2h")
+    assert rotated["key"].startswith("sms_")
+    shown = await shell.json("integration", "sms", "show", integration)
+    assert [rotated["key"].startswith(each["prefix"]) for each in shown["keys"]] == [True]
+    code, out, _ = await shell("integration", "sms", "show", integration)
+    assert code == 0 and "gateway lines" in out and key not in out and rotated["key"] not in out
+    audited = await shell.json("log", "audit")
+    assert key not in json.dumps([shown, audited]) and rotated["key"] not in json.dumps([shown, audited])
+    for wrong in ("nonsense", f"{instance}=12", "ins_none=+966110000001"):
+        assert (await shell("integration", "sms", "set", integration, "--number", wrong))[0] == 2
+
+
 async def test_integrations_and_instances(shell: Shell) -> None:
     account = await _account(shell)
     integration, instance = await _integration(shell, account)

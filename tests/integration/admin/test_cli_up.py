@@ -111,6 +111,19 @@ class Up:
             headers={"X-WhatsApp-Gateway-3CX-Secret": demo["secret"]},
         )
 
+    def post_sms(self, demo: dict[str, str]) -> httpx.Response:
+        for _ in range(60):
+            answer = self.client.post(
+                f"/integrations/3cx/sms/{demo['integration_id']}",
+                json={"from": "+966110000000", "to": EXAMPLE["to"], "text": "It leaves today."},
+                headers={"Authorization": f"Bearer {demo['sms_api_key']}"},
+            )
+            # A new key is known at the edge within a second.
+            if answer.status_code != 401:
+                break
+            time.sleep(0.05)
+        return answer
+
     def close(self) -> None:
         self.client.close()
         if self.process is not None and self.process.poll() is None:
@@ -135,6 +148,7 @@ def test_the_demo_from_start_to_stop_and_again(up: Up) -> None:
         "integration_id",
         "policycore_address",
         "secret",
+        "sms_api_key",
     ]
     assert demo["base_url"] == f"http://127.0.0.1:{up.port}"
     refused = up.post_reply(demo)
@@ -145,11 +159,16 @@ def test_the_demo_from_start_to_stop_and_again(up: Up) -> None:
     assert written.status_code == 200
     sent = up.post_reply(demo)
     assert (sent.status_code, sent.json()["status"]) == (200, "sent")
+    assert up.post_sms(demo).status_code == 200
     doctor = up.run("doctor", "--json")
     assert doctor.returncode == 0, doctor.stdout
     assert json.loads(doctor.stdout)["healthy"] is True
     decisions = json.loads(up.run("decisions", "list", "--json").stdout)
-    assert [each["decision"]["verdict"] for each in decisions] == ["VERDICT_ALLOW", "VERDICT_DENY"]
+    assert [each["decision"]["verdict"] for each in decisions] == [
+        "VERDICT_ALLOW",
+        "VERDICT_ALLOW",
+        "VERDICT_DENY",
+    ]
     assert "+966500000000" not in json.dumps(decisions)
     text = up.output.read_text()
     assert f"/integrations/3cx/webhook/{demo['integration_id']}" in text
@@ -159,8 +178,14 @@ def test_the_demo_from_start_to_stop_and_again(up: Up) -> None:
     assert up.stop(signal.SIGINT) == 0
     assert up.parts() == {}
     assert not (up.folder / "run.json").exists()
+    # A demo from before there was such a key gets one, and keeps the rest.
+    before = {name: value for name, value in demo.items() if name != "sms_api_key"}
+    (up.folder / "demo.json").write_text(json.dumps(before))
     up.start("--demo")
-    assert up.demo() == {**demo, "policycore_address": up.demo()["policycore_address"]}
+    made = {name: up.demo()[name] for name in ("policycore_address", "sms_api_key")}
+    assert up.demo() == {**demo, **made}
+    assert made["sms_api_key"] != demo["sms_api_key"]
+    assert up.post_sms(up.demo()).status_code == 200
     assert up.post_reply(demo).json()["status"] == "sent"
 
 
