@@ -58,8 +58,8 @@ from policycore.store.unknowns import SqlUnknownLedger
 from policycore.system_watch import CoreWatch
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
-from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.gateway_lines import GatewayLines
+from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter

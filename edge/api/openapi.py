@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from edge.api import openapi_schemas as schemas
+from edge.api import openapi_sms
 from edge.public_codes import BAD_REQUEST, NOT_FOUND, SEND_API_CODES, THREECX_CODES, PublicCode
 
 VERSION: Final = "1.0.0"
@@ -37,6 +38,7 @@ def openapi_document() -> Spec:
             "/integrations/3cx/webhook/{integration_id}": {"post": _threecx_webhook()},
             "/integrations/3cx/crm/{integration_id}/lookup": {"post": _crm_lookup()},
             "/integrations/3cx/{integration_id}/crm-template.xml": {"get": _crm_template()},
+            openapi_sms.PATH: {"post": openapi_sms.operation()},
             "/api/send-message": {"post": _send_message()},
             "/api/messages/{message_id}": {"get": _get_message()},
         },
@@ -53,9 +55,11 @@ def openapi_document() -> Spec:
                 "Finding": schemas.finding(),
                 "MessageStatus": schemas.message_status(),
                 "PostedEvent": schemas.posted_event(),
+                **openapi_sms.components(),
             },
             "securitySchemes": {
                 "threecxSecret": {"type": "apiKey", "in": "header", "name": "X-WhatsApp-Gateway-3CX-Secret"},
+                "threecxSmsKey": {"type": "http", "scheme": "bearer", "description": "sms_…"},
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "wg_live_… or wg_test_…"},
                 "adminToken": {"type": "http", "scheme": "bearer", "description": "An administrator's."},
             },

@@ -30,8 +30,8 @@ from policycore.rpc.submit_stream import serve_items
 from policycore.rpc.times import nearest_datetime, to_duration
 from policycore.usecases.command import Decided
 from policycore.usecases.crm_reports import CrmReports
-from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.gateway_lines import GatewayLines
+from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.submit import Submitter, sms_key
 

@@ -14,6 +14,7 @@ from policycore.registry.sealing import (
     INSTANCE_SECRETS,
     INTEGRATION_SECRET,
     SIGNING_SECRET,
+    THREECX_SMS_URL,
     WEBHOOK_SECRET,
     Sealing,
     key_id,
@@ -81,6 +82,14 @@ def _rows(sealing: Sealing) -> dict[Any, list[dict[str, Any]]]:
         tables.customer_webhooks: [
             {"id": "whk_1", "url": "https://crm.example.com", "signing_secret_sealed": hook, **own}
         ],
+        tables.threecx_sms: [
+            {
+                "integration_id": "int_1",
+                "webhook_url_sealed": sealing.seal("https://pbx/sms/generic/0f3c", THREECX_SMS_URL, "int_1"),
+                "default_purpose": "support",
+                "changed_at": NOW,
+            }
+        ],
         next_signing_secrets: [{"signs_from": NOW, "created_at": NOW, **each} for each in following],
     }
 
@@ -96,13 +105,13 @@ async def _opened(url: str, key: bytes) -> Any:
 
 async def test_every_secret_is_sealed_with_the_new_key_and_says_the_same(store_url: str) -> None:
     before = await _opened(store_url, OLD)
-    assert await count_by_key(store_url) == {key_id(OLD): SECRETS + 5}
+    assert await count_by_key(store_url) == {key_id(OLD): SECRETS + 6}
     done = await reseal(store_url, [NEW, OLD], os.urandom, _ignore)
-    assert (done.resealed, done.untouched, done.problems) == (SECRETS + 5, 0, [])
-    assert await count_by_key(store_url) == {key_id(NEW): SECRETS + 5}
+    assert (done.resealed, done.untouched, done.problems) == (SECRETS + 6, 0, [])
+    assert await count_by_key(store_url) == {key_id(NEW): SECRETS + 6}
     assert await _opened(store_url, NEW) == before
     again = await reseal(store_url, [NEW], os.urandom, _ignore)
-    assert (again.resealed, again.untouched) == (0, SECRETS + 5)
+    assert (again.resealed, again.untouched) == (0, SECRETS + 6)
 
 
 async def test_an_interruption_loses_nothing(store_url: str) -> None:
@@ -128,7 +137,7 @@ async def test_what_no_key_opens_is_named_and_left_alone(store_url: str) -> None
     async with database.transaction() as connection:
         await connection.execute(update(secrets).where(secrets.c.id == "sec_3").values(sealed=lost))
     done = await reseal(store_url, [NEW, OLD], os.urandom, _ignore)
-    assert done.resealed == SECRETS + 4
+    assert done.resealed == SECRETS + 5
     (problem,) = done.problems
     assert "sec_3" in problem and key_id(b"l" * 32) in problem
     async with database.reading() as connection:

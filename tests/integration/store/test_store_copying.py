@@ -37,8 +37,25 @@ async def _full_store(folder: Path) -> str:
     await core.reply(key="k1", body_digest=b"d" * 32)
     await core.reply("Sorry", phone_text=OTHER)
     await core.reply(event_type=EventType.MISSED_CALL, text="")
+    await _give_connector(core)
     await core.close()
     return url
+
+
+async def _give_connector(core: CoreParts) -> None:
+    """An SMS-provider connector, with a number, a bearer key and a line that was written."""
+    now, of = core.clock(), {"integration_id": "int_1"}
+    key = {"id": "smk_1", "key_digest": b"d" * 32, "prefix": "sms_", "created_at": now}
+    chat = {"business_number": "+966110000000", "customer": PHONE, "reason": "x", "written_at": now}
+    connector = {"webhook_url_sealed": b"sealed", "default_purpose": "support", "changed_at": now}
+    async with core.database.transaction() as connection:
+        for table, row in (
+            (tables.threecx_sms, connector),
+            (tables.threecx_sms_numbers, {"instance_id": "ins_1", "number": "+966110000000"}),
+            (tables.threecx_sms_keys, key),
+            (tables.gateway_lines, chat),
+        ):
+            await connection.execute(insert(table).values(**of, **row))
 
 
 async def _target_rows(url: str) -> dict[str, int]:
@@ -65,6 +82,8 @@ async def test_every_row_arrives_and_numbers_go_on(tmp_path: Path, postgres_url:
     rows = {each.name: each.rows for each in copied.tables}
     assert rows["messages"] >= 5 and rows["decisions"] >= 3 and rows["suppressions"] == 1
     assert rows["idempotency_keys"] == 1 and rows["windows"] == 2 and rows["quota_usage"] == 2
+    connector = ("threecx_sms", "threecx_sms_numbers", "threecx_sms_keys", "gateway_lines")
+    assert [rows[name] for name in connector] == [1, 1, 1, 1]
     there = await _target_rows(postgres_url)
     assert {name: there[name] for name in rows} == rows
     assert seen == {"copying", "verifying"}
