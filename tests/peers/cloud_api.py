@@ -98,15 +98,17 @@ class CloudApiPeer(BackendPeer):
     ) -> int:
         """A person writes: posts a signed `messages` change."""
         digits = phone.lstrip("+")
+        # A business-scoped id is one person's, and long.
+        user_id = f"US.{digits:0>20}"
         message = {
             "from": digits,
-            "from_user_id": "US.13491208655302741918",
+            "from_user_id": user_id,
             "id": message_id or f"wamid.HBgLIN{self.next_number():012d}",
             "timestamp": str(int(time.time() if at is None else at)),
             "type": "text",
             "text": {"body": text},
         }
-        contact = {"profile": {"name": "Test User"}, "wa_id": digits, "user_id": "US.13491208655302741918"}
+        contact = {"profile": {"name": "Test User"}, "wa_id": digits, "user_id": user_id}
         return await self.post_value(url, {"contacts": [contact], "messages": [message]})
 
     async def post_receipt(

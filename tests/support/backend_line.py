@@ -11,9 +11,7 @@ from typing import Any
 import httpx
 
 from hubgate.policy.v1 import events_pb2, policy_service_pb2, records_pb2
-from peers.cloud_api import CloudApiPeer
-from peers.evolution import EvolutionPeer
-from peers.waha import WahaPeer
+from support.back_ends import open_back_end
 from support.gateway import CoreClient, Gateway
 
 TEXT = "Your support ticket has been updated."
@@ -92,40 +90,17 @@ class Line:
         assert self.execute(query, DAY, message_id) == 1
 
 
-async def _peer(backend: str) -> tuple[Any, dict[str, str]]:
-    if backend == "evolution":
-        peer: Any = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": "evolution-hook-token"})
-        return peer, {
-            "external_name": peer.instance,
-            "api_token": peer.api_key,
-            "webhook_secret": "evolution-hook-token",
-        }
-    if backend == "waha":
-        peer = await WahaPeer.start()
-        return peer, {
-            "external_name": peer.session,
-            "api_token": peer.api_key,
-            "webhook_secret": peer.hmac_key,
-        }
-    peer = await CloudApiPeer.start()
-    return peer, {
-        "external_name": peer.phone_number_id,
-        "api_token": peer.token,
-        "webhook_secret": peer.app_secret,
-    }
-
-
 @asynccontextmanager
 async def open_line(gateway: Gateway, backend: str) -> AsyncIterator[Line]:
     """The company, its instance on the stand-in of a back end, and an integration."""
-    peer, fields = await _peer(backend)
+    peer, fields = await open_back_end(backend)
     try:
         async with (
             CoreClient(gateway.core_address, gateway.admin_token) as core,
             httpx.AsyncClient(base_url=gateway.base_url, trust_env=False, timeout=15) as http,
         ):
             account = await core.account()
-            instance = await core.instance(account.account_id, backend, base_url=peer.base_url, **fields)
+            instance = await core.instance(account.account_id, backend, **fields)
             integration, secret, _ = await core.integration(account.account_id, [instance.instance_id])
             await core.probe(instance.instance_id)
             url = f"/integrations/3cx/webhook/{integration.integration_id}"

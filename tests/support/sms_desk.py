@@ -7,11 +7,9 @@ from typing import Any
 import httpx
 
 from hubgate.policy.v1 import integrations_pb2, threecx_sms_pb2
-from peers.evolution import EvolutionPeer
 from peers.pbx import PbxPeer
+from support.back_ends import open_back_end
 from support.gateway import CoreClient, Gateway
-
-HOOK_TOKEN = "evolution-hook-token"
 
 
 @dataclass
@@ -22,11 +20,12 @@ class SmsDesk:
     core: CoreClient
     http: httpx.AsyncClient
     pbx: PbxPeer
-    backend: EvolutionPeer | None
+    backend: Any | None
     account: Any
     instance: Any
     integration: Any
     number: str
+    secret: str = ""
 
     async def customer_writes(self, phone: str, text: str) -> None:
         """A person writes on WhatsApp."""
@@ -35,14 +34,16 @@ class SmsDesk:
             answer = await self.http.post(path, json={"from": phone, "text": text})
             assert answer.status_code < 300, answer.text
             return
-        url = f"{self.gateway.base_url}/webhooks/whatsapp/evolution/{self.instance.instance_id}"
+        url = f"{self.gateway.base_url}/webhooks/whatsapp/{self.instance.backend}/{self.instance.instance_id}"
         assert await self.backend.post_message(url, phone, text) == 200
 
     async def customer_got(self, phone: str) -> list[str]:
         """What reached the person, oldest first."""
         if self.backend is not None:
             digits = phone.removeprefix("+")
-            return [each.text for each in self.backend.accepted if each.to.startswith(digits)]
+            return [
+                each.text for each in self.backend.accepted if each.to.removeprefix("+").startswith(digits)
+            ]
         path = f"/sandbox/{self.instance.instance_id}/messages"
         answer = await self.http.get(path, params={"person": phone})
         return [each["text"] for each in answer.json()["messages"] if each["direction"] == "outbound"]
@@ -92,22 +93,13 @@ async def open_sms_desk(
 ) -> SmsDesk:
     """A new desk with a phone system; `fields` are those of the integration."""
     account = await core.account()
-    peer: EvolutionPeer | None = None
-    how: dict[str, Any] = {}
-    if backend == "evolution":
-        peer = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK_TOKEN})
-        how = {
-            "base_url": peer.base_url,
-            "external_name": peer.instance,
-            "api_token": peer.api_key,
-            "webhook_secret": HOOK_TOKEN,
-        }
+    peer, how = (None, {}) if backend == "sandbox" else await open_back_end(backend)
     instance = await core.instance(account.account_id, backend, **how)
     if peer is not None:
         await core.probe(instance.instance_id)
-    integration, _, _ = await core.integration(account.account_id, [instance.instance_id], **fields)
+    integration, secret, _ = await core.integration(account.account_id, [instance.instance_id], **fields)
     pbx = await PbxPeer.start(numbers=(number,))
-    desk = SmsDesk(gateway, core, http, pbx, peer, account, instance, integration, number)
+    desk = SmsDesk(gateway, core, http, pbx, peer, account, instance, integration, number, secret)
     numbers = [threecx_sms_pb2.ThreecxSmsNumber(instance_id=instance.instance_id, number=number)]
     await desk.settings(["webhook_url", "numbers"], webhook_url=pbx.sms_url, numbers=numbers)
     pbx.provider_url = f"{gateway.base_url}/integrations/3cx/sms/{integration.integration_id}"
