@@ -115,11 +115,13 @@ def test_the_demo_shows_the_token_where_it_is_needed(capsys: pytest.CaptureFixtu
         "secret": "the-secret",
         "instance_id": "ins_1",
         "admin_token": "the-token",
+        "sms_api_key": "sms_key",
     }
     print_demo(demo, open_sandbox=True)
     shown = capsys.readouterr().out
     assert "the-token" not in shown
     assert "/integrations/3cx/webhook/int_1" in shown
+    assert "/integrations/3cx/sms/int_1" in shown and "Bearer sms_key" in shown
     assert '"message_text": "Your support ticket has been updated."' in shown
     print_demo(demo, open_sandbox=False)
     assert capsys.readouterr().out.count("Authorization: Bearer the-token") == 3
