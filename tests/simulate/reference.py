@@ -31,6 +31,7 @@ class Case:
     phone_written: str = "+966500000000"
     phone_valid: bool = True
     text: str = "Hello"
+    files: int = 0
     purpose: str = "support"
     suppressed_scope: str | None = None
     last_inbound: float | None = -60.0
@@ -116,6 +117,8 @@ def phone(case: Case) -> Refusal | None:
 def text(case: Case) -> Refusal | None:
     if len(case.text) > 4096:
         return Refusal("TEXT", "MESSAGE_TOO_LONG")
+    if case.files:
+        return Refusal("TEXT", "ATTACHMENTS_NOT_SUPPORTED")
     return None if case.text.strip() else Refusal("TEXT", "MISSING_MESSAGE_TEXT")
 
 

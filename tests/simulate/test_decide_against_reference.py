@@ -62,6 +62,7 @@ _DRAWN: dict[str, Callable[[Random], object]] = {
     "phone_written": lambda random: random.choice(("", "  ", "12")),
     "phone_valid": lambda random: False,
     "text": lambda random: random.choice(("", " \n", "x" * 4096, "x" * 4097)),
+    "files": lambda random: random.randint(0, 2),
     "purpose": lambda random: random.choice(("", " Support", "marketing", "unknown", "OPERATIONAL")),
     "suppressed_scope": lambda random: random.choice(("all", "marketing")),
     "last_inbound": lambda random: random.choice(
@@ -111,6 +112,7 @@ def _intent(case: Case) -> Intent:
         text=case.text,
         purpose_text=case.purpose,
         test_key=case.test_key,
+        attachments=case.files,
     )
 
 
