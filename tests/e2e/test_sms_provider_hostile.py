@@ -176,6 +176,23 @@ async def test_what_the_instance_refuses_or_loses_later_comes_back_in_the_chat(d
         assert line.who == "gateway" and line.text.startswith("[Gateway] لم تصل") and text in line.text
 
 
+async def test_an_auto_answer_that_fails_each_time_makes_no_loop_either(desk: SmsDesk) -> None:
+    """The window is open, so the auto answer to a line is sent, and fails later, as all to this number do."""
+    phone = "+966581120004"
+    desk.pbx.auto_answer = "We will answer soon."
+    await desk.customer_writes(phone, "Hello")
+    chat = await desk.pbx.wait_chat(desk.number, phone, 2)
+    assert [each.who for each in chat] == ["customer", "gateway"]
+    await desk.pbx.auto_answered()
+    desk.pbx.auto_answer = ""
+    # Both auto answers have failed by the time that the next message is there; only the first one made a line.
+    await asyncio.sleep(1.0)
+    await desk.customer_writes(phone, "Anybody?")
+    chat = await desk.pbx.wait_chat(desk.number, phone, 3)
+    assert [each.who for each in chat] == ["customer", "gateway", "customer"]
+    assert await desk.customer_got(phone) == ["We will answer soon."] * 2
+
+
 async def test_lines_can_be_switched_off(desk: SmsDesk) -> None:
     await desk.settings(["gateway_lines"], gateway_lines=False)
     phone = fresh_phone()
