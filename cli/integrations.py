@@ -9,6 +9,7 @@ from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
 from cli.output import Cell, print_json, print_message, print_table, say, words
 from cli.signing import After, rotate
+from cli.threecx_api import threecx_api
 from cli.threecx_sms import sms
 from cli.values import read_enum, read_span, span_to_wire
 from hubgate.policy.v1 import integrations_pb2 as pb
@@ -16,6 +17,7 @@ from hubgate.policy.v1 import policy_service_pb2
 
 integrations = typer.Typer(no_args_is_help=True, help="3CX integrations.")
 integrations.add_typer(sms, name="sms")
+integrations.add_typer(threecx_api, name="api")
 
 InstanceList = Annotated[list[str] | None, typer.Option("--instance", help="Instance it serves. Repeatable.")]
 DefaultInstance = Annotated[str | None, typer.Option(help="Instance for persons without a conversation.")]

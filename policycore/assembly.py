@@ -20,6 +20,8 @@ from policycore.dispatch.instance_gates import InstanceGates
 from policycore.dispatch.links import SenderLink
 from policycore.dispatch.opt_out_watch import OptOutWatch
 from policycore.dispatch.outbox import OutboxWorker
+from policycore.dispatch.pbx_senders import PbxSenderPool
+from policycore.dispatch.pbx_watcher import PbxWatcher
 from policycore.dispatch.permits import PermitSigner
 from policycore.dispatch.reconciler import Reconciler
 from policycore.dispatch.senders import SenderPool
@@ -49,20 +51,24 @@ from policycore.store.events import SqlEventLedger
 from policycore.store.home import move_in
 from policycore.store.invariant_store import SqlInvariantStore
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
+from policycore.store.message_authors import SqlMessageAuthors
 from policycore.store.outbox import SqlOutbox
 from policycore.store.policy_reads import SqlPolicyReads
 from policycore.store.registry_store import SqlRegistryStore
 from policycore.store.registry_uses import record_token_uses
 from policycore.store.retention import Keeping, Retention
+from policycore.store.threecx_watches import SqlPbxLedger
 from policycore.store.unknowns import SqlUnknownLedger
 from policycore.system_watch import CoreWatch
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.gateway_lines import GatewayLines
+from policycore.usecases.learn_authors import Authors
 from policycore.usecases.look_up_contact import ContactLookUp
 from policycore.usecases.record_events import EventRecorder
 from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
+from policycore.usecases.tell_missed_calls import MissedCalls
 from policycore.usecases.watch_acknowledgements import AcknowledgementWatch
 
 FRESH_SECONDS = 1.5
@@ -90,6 +96,7 @@ class PolicyCore:
     reconciler: Reconciler
     unknowns: SqlUnknownLedger
     acknowledgements: AcknowledgementWatch
+    pbx_watcher: PbxWatcher
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -102,6 +109,7 @@ class PolicyCore:
         self.config.subscribers.append(self.ways.guards.changed)
         await self.ways.senders.start()
         await self.outbox.start()
+        await self.pbx_watcher.start()
 
     def observe(self) -> None:
         """Sets the gauges."""
@@ -130,6 +138,7 @@ class PolicyCore:
     async def drain(self, seconds: float) -> None:
         """Takes no new calls and finishes what is under way. Guards outlive it: without one nothing is sent."""
         self.leaving.set()
+        await self.pbx_watcher.stop()
         await self.server.stop(seconds / 2)
         await self.use_cases.submitter.drain()
         await self.use_cases.recorder.drain()
@@ -139,6 +148,7 @@ class PolicyCore:
     async def close(self) -> None:
         """Stops everything, in the reverse order."""
         await self.server.stop(0)
+        await self.pbx_watcher.stop()
         await self.outbox.stop(2.0)
         await self.ways.senders.close(0.5)
         await self.opt_outs.stop()
@@ -229,6 +239,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         reconciler,
         unknowns,
         AcknowledgementWatch(SqlAcknowledgements(database), changes.notify),
+        _pbx_watcher(around, database, sealing, config, use_cases, ways),
     )
 
 
@@ -245,6 +256,22 @@ async def _loaded(
         await database.close()
         raise
     return config
+
+
+def _pbx_watcher(
+    around: Surroundings,
+    database: Database,
+    sealing: Sealing,
+    config: ConfigCache,
+    use_cases: PolicyUseCases,
+    ways: _Ways,
+) -> PbxWatcher:
+    """What watches phone systems through their API."""
+    ledger = SqlPbxLedger(database, sealing.unseal, around.random_bytes)
+    desk = MissedCalls(ledger, use_cases.submitter, config.current, around.clock)
+    holder, senders = new_id("pcr_", around.random_bytes), PbxSenderPool(ways.links)
+    authors = Authors(SqlMessageAuthors(database), senders, config.current)
+    return PbxWatcher(ledger, senders, desk, authors, holder, random.SystemRandom().random)
 
 
 def _server(
@@ -293,6 +320,7 @@ def _registry(
             ways.gates,
         ),
         holds=ways.gates,
+        pbx=PbxSenderPool(ways.links),
         wake_outbox=outbox.wake,
         random_bytes=around.random_bytes,
         plain_http=settings.development,

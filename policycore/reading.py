@@ -57,6 +57,9 @@ class PolicyReads(Protocol):
     async def message(self, account_id: str, message_id: str) -> MessageView | None:
         """An account's message by `msg_…` id, or by the back end's id (the newest, if several used it)."""
 
+    async def author(self, message_id: str) -> tuple[str, str] | None:
+        """Extension and name of the agent who wrote a message, if it is known."""
+
     async def events(self, account_id: str, after: int, message_id: str, limit: int) -> list[StoredEvent]:
         """Rows of the event stream after a number, in order."""
 

@@ -4,11 +4,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sender.addresses import AddressPolicy
-from sender.connections import ClientConnection
 from sender.names import KeptNames
 from sender.request_head import Place
+
+Made = TypeVar("Made", bound=asyncio.BaseProtocol)
 
 
 class Dialler:
@@ -20,8 +22,8 @@ class Dialler:
         self._tls = tls
 
     async def connect(
-        self, place: Place, make: Callable[[socket.socket], ClientConnection], within_seconds: float
-    ) -> ClientConnection:
+        self, place: Place, make: Callable[[socket.socket], Made], within_seconds: float
+    ) -> Made:
         """A connection with nothing written to it but TLS's handshake; the next address if one fails.
 
         Raises `AddressRefusedError`, `NoAddressError`, ssl.SSLError, or OSError for the last address tried.
@@ -45,9 +47,7 @@ class Dialler:
             return (place.host,)
         return await self._names.addresses(place.host)
 
-    async def _open(
-        self, address: str, place: Place, make: Callable[[socket.socket], ClientConnection]
-    ) -> ClientConnection:
+    async def _open(self, address: str, place: Place, make: Callable[[socket.socket], Made]) -> Made:
         link = await self._link(address, place.port)
         loop = asyncio.get_running_loop()
         secure = place.scheme == "https"

@@ -12,7 +12,7 @@ from sender import steps
 from sender.addresses import AddressPolicy, AddressRefusedError
 from sender.answer_reader import AnswerReader
 from sender.connections import ClientConnection, Pool
-from sender.dial import Dialler
+from sender.dial import Dialler, Made
 from sender.model import Exchange, FailureKind, HttpRequest, TransportFailure
 from sender.names import GuardedResolver, KeptNames, Lookup, NoAddressError
 from sender.request_head import BadRequestError, Place, Plan, message, plan
@@ -97,6 +97,16 @@ class Egress:
             connection = made
             timeout_seconds -= pool.loop.time() - began
         return await _ask(connection, pool, payload, timeout_seconds, before_write)
+
+    async def dial(self, url: str, make: Callable[[], Made], within_seconds: float) -> Made:
+        """A connection of its own to where `url` points, under every rule of this door, for a protocol that `make`
+        gives: what is no single question with one answer. TLS if the scheme says so; nothing else is written.
+
+        Raises `AddressRefusedError`, `BadRequestError`, or OSError (ssl.SSLError and TimeoutError among them).
+        """
+        place = self._plan("GET", url).place
+        async with asyncio.timeout(within_seconds):
+            return await self._dialler.connect(place, lambda _: make(), within_seconds)
 
     def _checked_plan(self, method: str, url: str) -> Plan:
         self._policy.check_url(url)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import random
 import signal
 import sys
 import time
@@ -25,6 +26,11 @@ from sender.guard import Guard
 from sender.logs import configure_logs
 from sender.look_up import LookUps
 from sender.names import SystemNames
+from sender.pbx.desk import PbxDesk
+from sender.pbx.reader import PbxReader
+from sender.pbx.socket import PbxSockets
+from sender.pbx.tokens import Tokens
+from sender.pbx.watch import Pace
 from sender.permit import PermitDesk
 from sender.post import Posting
 from sender.record import Recorder
@@ -85,8 +91,13 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         monotonic=time.monotonic,
     )
     look_ups = LookUps(routes, Turns(LOOK_UPS_IN_ALL, LOOK_UPS_PER_INSTANCE), time.monotonic)
-    servicer = SenderServicer(delivery, posting, look_ups, guard, recorder)
+    servicer = SenderServicer(delivery, posting, look_ups, guard, recorder, _pbx_desk(egress))
     return _Parts(names, egress, own_network, delivery, servicer)
+
+
+def _pbx_desk(egress: Egress) -> PbxDesk:
+    tokens = Tokens(egress)
+    return PbxDesk(PbxReader(egress, tokens), PbxSockets(egress, tokens), _now, random.random, Pace())
 
 
 async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] | None = None) -> None:

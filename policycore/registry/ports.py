@@ -23,6 +23,7 @@ from policycore.registry.rows import (
     WebhookRow,
 )
 from policycore.registry.rule_sets import RuleSet
+from policycore.registry.threecx_rows import ThreecxApiRows
 
 Row = TypeVar("Row")
 
@@ -177,6 +178,9 @@ class RegistryRows(Protocol):
 
     @property
     def sms(self) -> ThreecxSmsRows: ...
+
+    @property
+    def threecx_apis(self) -> ThreecxApiRows: ...
 
     @property
     def webhooks(self) -> Rows[WebhookRow]: ...

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policycore.ids import RandomBytes
+from policycore.pbx import PbxSenders
 from policycore.ports import InstanceHolds, SenderGuards, SenderProbe
 from policycore.registry.access import ApiKeys, ServiceTokens
 from policycore.registry.accounts import Accounts
@@ -19,6 +20,7 @@ from policycore.registry.sealing import Sealing
 from policycore.registry.signing_secrets import SigningSecrets
 from policycore.registry.suppressions import Suppressions
 from policycore.registry.system_state import SystemWatch
+from policycore.registry.threecx_api import ThreecxApis
 from policycore.registry.threecx_sms import ThreecxSms
 from policycore.registry.unknowns import UnknownDesk
 from policycore.registry.webhooks import CustomerWebhooks
@@ -45,6 +47,7 @@ class Registry:
     unknowns: UnknownDesk
     system: SystemWatch
     holds: InstanceHolds
+    threecx_apis: ThreecxApis
 
 
 def build_registry(
@@ -58,6 +61,7 @@ def build_registry(
     guards: SenderGuards,
     system: SystemWatch,
     holds: InstanceHolds,
+    pbx: PbxSenders,
     wake_outbox: Callable[[], None],
     random_bytes: RandomBytes,
     plain_http: bool,
@@ -84,4 +88,5 @@ def build_registry(
         unknowns=unknowns,
         system=system,
         holds=holds,
+        threecx_apis=ThreecxApis(store, sealing, pbx, plain_http=plain_http),
     )

@@ -91,6 +91,11 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "ListRefusals": _ADMIN,
     "ListAuditEntries": _ADMIN,
     "GetSystemState": _ADMIN,
+    "GetThreecxApi": _ADMIN,
+    "SetThreecxApi": _ADMIN,
+    "RemoveThreecxApi": _ADMIN,
+    "GetThreecxApiState": _ADMIN,
+    "DiscoverThreecxWebhooks": _ADMIN,
 }
 
 _POLICY_RPCS = frozenset(

@@ -23,6 +23,7 @@ INTEGRATION_SECRET = ("integration_secrets", "sealed")
 SIGNING_SECRET = ("integrations", "signing_secret_sealed")
 WEBHOOK_SECRET = ("customer_webhooks", "signing_secret_sealed")
 THREECX_SMS_URL = ("threecx_sms", "webhook_url_sealed")
+THREECX_API_SECRET = ("threecx_apis", "client_secret_sealed")
 """The places secrets are kept in: table and column."""
 
 

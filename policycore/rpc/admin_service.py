@@ -7,6 +7,7 @@ from policycore.rpc.admin_controls import ControlMethods
 from policycore.rpc.admin_instances import InstanceMethods
 from policycore.rpc.admin_integrations import IntegrationMethods
 from policycore.rpc.admin_records import RecordMethods
+from policycore.rpc.admin_threecx_api import ThreecxApiMethods
 from policycore.rpc.admin_threecx_sms import ThreecxSmsMethods
 from policycore.rpc.admin_unknowns import UnknownMethods
 
@@ -19,6 +20,7 @@ class AdminServicer(
     ControlMethods,
     RecordMethods,
     UnknownMethods,
+    ThreecxApiMethods,
     admin_service_pb2_grpc.AdminServiceServicer,
 ):
     """Every RPC of the AdminService over the registry. Runs behind `IdentityInterceptor`."""

@@ -198,7 +198,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             view = await self._use.reads.message(account_id, request.message_id)
             if view is None:
                 raise NotFound("There is no such message.")
-            return pb.GetMessageResponse(message=message_to_wire(view, reveal=identity.reveals))
+            answer = pb.GetMessageResponse(message=message_to_wire(view, reveal=identity.reveals))
+            author = await self._use.reads.author(view.message_id) if view.outbound else None
+            if author is not None:
+                answer.author.extension, answer.author.name = author
+            return answer
         raise AssertionError("answering always ends the call")
 
     def _account_of(self, request: pb.GetMessageRequest, identity: Identity) -> str:

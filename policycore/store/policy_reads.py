@@ -10,6 +10,7 @@ from policycore.store.engine import Database
 from policycore.store.events import read_events
 from policycore.store.findings import decode_view
 from policycore.store.log_queries import read_decision
+from policycore.store.message_authors import SqlMessageAuthors
 from policycore.store.message_queries import find_message
 from policycore.store.usage import record_usage
 
@@ -28,6 +29,10 @@ class SqlPolicyReads:
     async def message(self, account_id: str, message_id: str) -> MessageView | None:
         """An account's message."""
         return await find_message(self._database, account_id, message_id)
+
+    async def author(self, message_id: str) -> tuple[str, str] | None:
+        """Extension and name of the agent who wrote a message, if it is known."""
+        return await SqlMessageAuthors(self._database).find(message_id)
 
     async def events(self, account_id: str, after: int, message_id: str, limit: int) -> list[StoredEvent]:
         """Rows of the event stream."""

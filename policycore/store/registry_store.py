@@ -24,6 +24,7 @@ from policycore.store.engine import Database
 from policycore.store.registry_parts import SqlIntegrationParts, SqlPersons, SqlRuleRows
 from policycore.store.registry_signing import SqlNextSigning
 from policycore.store.registry_tables import TableRows
+from policycore.store.registry_threecx import SqlThreecxApis
 from policycore.store.registry_threecx_sms import SqlThreecxSms
 
 
@@ -57,6 +58,7 @@ class SqlRegistryRows:
         self.parts = SqlIntegrationParts(connection)
         self.signing = SqlNextSigning(connection)
         self.sms = SqlThreecxSms(connection)
+        self.threecx_apis = SqlThreecxApis(connection, now)
         self.rules = SqlRuleRows(connection, now)
         self.persons = SqlPersons(connection, now)
 

@@ -16,6 +16,7 @@ from policycore.registry.sealing import (
     INSTANCE_SECRETS,
     INTEGRATION_SECRET,
     SIGNING_SECRET,
+    THREECX_API_SECRET,
     THREECX_SMS_URL,
     WEBHOOK_SECRET,
     Sealing,
@@ -25,6 +26,7 @@ from policycore.registry.sealing import (
 from policycore.store import tables
 from policycore.store.engine import Database, open_database
 from policycore.store.signing_tables import next_signing_secrets
+from policycore.store.threecx_api_tables import threecx_apis
 
 BATCH_ROWS = 100
 """Rows that one transaction locks."""
@@ -67,6 +69,7 @@ _COLUMNS = (
         tables.threecx_sms.c.integration_id,
         lambda _: THREECX_SMS_URL,
     ),
+    _Column(threecx_apis.c.client_secret_sealed, threecx_apis.c.integration_id, lambda _: THREECX_API_SECRET),
 )
 
 

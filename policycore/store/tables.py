@@ -33,6 +33,10 @@ from policycore.store.schema import RowNumber, metadata
 from policycore.store.schema import id_column as _id
 from policycore.store.signing_tables import next_signing_secrets as next_signing_secrets
 from policycore.store.store_state_tables import store_state as store_state
+from policycore.store.threecx_api_tables import message_authors as message_authors
+from policycore.store.threecx_api_tables import threecx_apis as threecx_apis
+from policycore.store.threecx_api_tables import threecx_calls as threecx_calls
+from policycore.store.threecx_api_tables import threecx_watches as threecx_watches
 from policycore.store.threecx_sms_tables import gateway_lines as gateway_lines
 from policycore.store.threecx_sms_tables import threecx_sms as threecx_sms
 from policycore.store.threecx_sms_tables import threecx_sms_keys as threecx_sms_keys

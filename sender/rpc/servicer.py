@@ -1,4 +1,4 @@
-"""The six calls of `SenderService`: convert, do, convert back."""
+"""The calls of `SenderService`: convert, do, convert back."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from sender.deliver import LONGEST_ATTEMPT_SECONDS, PROBE_SECONDS, Delivery
 from sender.guard import Guard
 from sender.look_up import LOOK_UP_SECONDS, LookUps
 from sender.model import AttemptResult, Outcome, WithheldError
+from sender.pbx.desk import PbxDesk
 from sender.post import LONGEST_POST_SECONDS, Posting
 from sender.record import Recorder
 from sender.rpc.convert import (
@@ -28,17 +29,25 @@ from sender.rpc.convert import (
 )
 from sender.rpc.deliver_stream import DeliverStream
 from sender.rpc.errors import CallRefusedError, Context, abort
+from sender.rpc.pbx import PbxMethods
 
 _ANSWER_TIME_SECONDS = 0.25
 """Kept back from a caller's deadline, so that the answer still reaches it."""
 
 
-class SenderServicer(pb_grpc.SenderServiceServicer):
+class SenderServicer(PbxMethods, pb_grpc.SenderServiceServicer):
     """Serves the policy core."""
 
     def __init__(
-        self, delivery: Delivery, posting: Posting, look_ups: LookUps, guard: Guard, recorder: Recorder
+        self,
+        delivery: Delivery,
+        posting: Posting,
+        look_ups: LookUps,
+        guard: Guard,
+        recorder: Recorder,
+        pbx: PbxDesk,
     ) -> None:
+        super().__init__(pbx)
         self._delivery = delivery
         self._posting = posting
         self._look_ups = look_ups
@@ -47,7 +56,8 @@ class SenderServicer(pb_grpc.SenderServiceServicer):
         self._streams: set[DeliverStream] = set()
 
     def end_streams(self) -> None:
-        """Ends the streams of attempts once what is under way is answered."""
+        """Ends the streams of attempts once what is under way is answered, and every watching."""
+        self._pbx.close()
         for stream in self._streams:
             stream.end()
 

@@ -1,7 +1,7 @@
 """A policy core with nothing but the AdminService, over a migrated database, reached through real gRPC."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,8 @@ from hubgate.policy.v1 import (
     policy_service_pb2_grpc,
 )
 from policycore.dispatch.instance_gates import InstanceGates
+from policycore.pbx import HeldWatch, MessagingTrunk, PbxNews, PbxTarget, SenderGone
+from policycore.pbx_authors import WrittenInChat
 from policycore.registry.registry import build_registry
 from policycore.registry.sealing import Sealing
 from policycore.registry.snapshot import InstanceConfig, ServiceTokenConfig, Snapshot
@@ -67,6 +69,26 @@ class ScriptedProbe:
         return self.answer
 
 
+@dataclass
+class ScriptedPbx:
+    """Phone systems that show the trunks the test put there, and remember how they were asked."""
+
+    trunks_there: list[MessagingTrunk] = field(default_factory=list)
+    failure: str = ""
+    asked: list[PbxTarget] = field(default_factory=list)
+
+    async def watch(self, held: HeldWatch) -> AsyncGenerator[PbxNews, None]:
+        raise SenderGone("no_sender")
+        yield
+
+    async def trunks(self, target: PbxTarget) -> tuple[list[MessagingTrunk], str]:
+        self.asked.append(target)
+        return self.trunks_there, self.failure
+
+    async def chats(self, target: PbxTarget, since: datetime) -> tuple[list[WrittenInChat], str]:
+        return [], "no_sender"
+
+
 class FixedWatch:
     """A system that is well."""
 
@@ -108,6 +130,7 @@ class AdminCore:
     woken: list[str]
     tokens: dict[bytes, ServiceTokenConfig]
     gates: InstanceGates
+    pbx: ScriptedPbx
 
     def caller(self, token: str | None) -> Caller:
         """Someone who shows this token."""
@@ -148,6 +171,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         guards=guards,
         system=FixedWatch(),
         holds=gates,
+        pbx=(pbx := ScriptedPbx()),
         wake_outbox=lambda: woken.append("outbox"),
         random_bytes=os.urandom,
         plain_http=False,
@@ -166,7 +190,17 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
         yield AdminCore(
-            database, f"127.0.0.1:{port}", channel, guards, probe, sealing, interceptor, woken, tokens, gates
+            database,
+            f"127.0.0.1:{port}",
+            channel,
+            guards,
+            probe,
+            sealing,
+            interceptor,
+            woken,
+            tokens,
+            gates,
+            pbx,
         )
     finally:
         await channel.close(None)

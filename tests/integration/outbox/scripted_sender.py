@@ -13,6 +13,7 @@ import grpc
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
 from hubgate.sender.v1 import sender_service_pb2_grpc as pb_grpc
+from hubgate.sender.v1 import threecx_api_pb2 as threecx_pb
 from policycore.dispatch.guards import GuardBroadcaster
 from policycore.dispatch.links import SenderLink
 from policycore.dispatch.permits import PermitSigner
@@ -125,6 +126,24 @@ class ScriptedSender(pb_grpc.SenderServiceServicer):
 
     async def LookUpMessage(self, request: pb.LookUpMessageRequest, context: Any) -> pb.LookUpMessageResponse:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender looks nothing up")
+        raise AssertionError("aborting returns")
+
+    async def WatchPbx(
+        self, request: threecx_pb.WatchPbxRequest, context: Any
+    ) -> AsyncIterator[threecx_pb.WatchPbxResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender watches nothing")
+        yield threecx_pb.WatchPbxResponse()
+
+    async def ReadPbxTrunks(
+        self, request: threecx_pb.ReadPbxTrunksRequest, context: Any
+    ) -> threecx_pb.ReadPbxTrunksResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender reads nothing")
+        raise AssertionError("aborting returns")
+
+    async def ReadPbxChats(
+        self, request: threecx_pb.ReadPbxChatsRequest, context: Any
+    ) -> threecx_pb.ReadPbxChatsResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender reads nothing")
         raise AssertionError("aborting returns")
 
 

@@ -21,7 +21,7 @@ from peers.waha import WahaPeer
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("module", ["evolution", "cloud_api", "waha", "threecx", "pbx"])
+@pytest.mark.parametrize("module", ["evolution", "cloud_api", "waha", "threecx", "pbx", "pbx_api"])
 async def test_a_stand_in_as_a_program(module: str) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     program = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ from hubgate.policy.v1 import controls_pb2 as hubgate_dot_policy_dot_v1_dot_cont
 from hubgate.policy.v1 import instances_pb2 as hubgate_dot_policy_dot_v1_dot_instances__pb2
 from hubgate.policy.v1 import integrations_pb2 as hubgate_dot_policy_dot_v1_dot_integrations__pb2
 from hubgate.policy.v1 import records_pb2 as hubgate_dot_policy_dot_v1_dot_records__pb2
+from hubgate.policy.v1 import threecx_api_pb2 as hubgate_dot_policy_dot_v1_dot_threecx__api__pb2
 from hubgate.policy.v1 import threecx_sms_pb2 as hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -264,6 +265,31 @@ class AdminServiceStub:
                 '/hubgate.policy.v1.AdminService/GetSystemState',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateResponse.FromString,
+                _registered_method=True)
+        self.GetThreecxApi = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/GetThreecxApi',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiResponse.FromString,
+                _registered_method=True)
+        self.SetThreecxApi = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/SetThreecxApi',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiResponse.FromString,
+                _registered_method=True)
+        self.RemoveThreecxApi = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/RemoveThreecxApi',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiResponse.FromString,
+                _registered_method=True)
+        self.GetThreecxApiState = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/GetThreecxApiState',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateResponse.FromString,
+                _registered_method=True)
+        self.DiscoverThreecxWebhooks = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/DiscoverThreecxWebhooks',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksResponse.FromString,
                 _registered_method=True)
 
 
@@ -587,6 +613,41 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetThreecxApi(self, request, context):
+        """Shows how an integration's phone system is asked, without the secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetThreecxApi(self, request, context):
+        """Sets how an integration's phone system is asked, and what for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveThreecxApi(self, request, context):
+        """Forgets all of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetThreecxApiState(self, request, context):
+        """Tells how watching the phone system goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscoverThreecxWebhooks(self, request, context):
+        """Reads where the phone system takes messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -814,6 +875,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetSystemState,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateResponse.SerializeToString,
+            ),
+            'GetThreecxApi': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThreecxApi,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiResponse.SerializeToString,
+            ),
+            'SetThreecxApi': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetThreecxApi,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiResponse.SerializeToString,
+            ),
+            'RemoveThreecxApi': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveThreecxApi,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiResponse.SerializeToString,
+            ),
+            'GetThreecxApiState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThreecxApiState,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateResponse.SerializeToString,
+            ),
+            'DiscoverThreecxWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscoverThreecxWebhooks,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2032,6 +2118,141 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/GetSystemState',
             hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_records__pb2.GetSystemStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThreecxApi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/GetThreecxApi',
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetThreecxApi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/SetThreecxApi',
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.SetThreecxApiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveThreecxApi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/RemoveThreecxApi',
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.RemoveThreecxApiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThreecxApiState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/GetThreecxApiState',
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.GetThreecxApiStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscoverThreecxWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/DiscoverThreecxWebhooks',
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_threecx__api__pb2.DiscoverThreecxWebhooksResponse.FromString,
             options,
             channel_credentials,
             insecure,

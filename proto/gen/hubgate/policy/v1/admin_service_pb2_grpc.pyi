@@ -10,6 +10,7 @@ from hubgate.policy.v1 import controls_pb2 as _controls_pb2
 from hubgate.policy.v1 import instances_pb2 as _instances_pb2
 from hubgate.policy.v1 import integrations_pb2 as _integrations_pb2
 from hubgate.policy.v1 import records_pb2 as _records_pb2
+from hubgate.policy.v1 import threecx_api_pb2 as _threecx_api_pb2
 from hubgate.policy.v1 import threecx_sms_pb2 as _threecx_sms_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -130,6 +131,16 @@ class AdminServiceStub:
     """Lists administrative acts, newest first."""
     GetSystemState: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetSystemStateRequest, _records_pb2.GetSystemStateResponse]
     """Tells how database, counters, senders and instances are."""
+    GetThreecxApi: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.GetThreecxApiRequest, _threecx_api_pb2.GetThreecxApiResponse]
+    """Shows how an integration's phone system is asked, without the secret."""
+    SetThreecxApi: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.SetThreecxApiRequest, _threecx_api_pb2.SetThreecxApiResponse]
+    """Sets how an integration's phone system is asked, and what for."""
+    RemoveThreecxApi: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.RemoveThreecxApiRequest, _threecx_api_pb2.RemoveThreecxApiResponse]
+    """Forgets all of it."""
+    GetThreecxApiState: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.GetThreecxApiStateRequest, _threecx_api_pb2.GetThreecxApiStateResponse]
+    """Tells how watching the phone system goes."""
+    DiscoverThreecxWebhooks: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.DiscoverThreecxWebhooksRequest, _threecx_api_pb2.DiscoverThreecxWebhooksResponse]
+    """Reads where the phone system takes messages."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -228,6 +239,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists administrative acts, newest first."""
     GetSystemState: _aio.UnaryUnaryMultiCallable[_records_pb2.GetSystemStateRequest, _records_pb2.GetSystemStateResponse]  # type: ignore[assignment]
     """Tells how database, counters, senders and instances are."""
+    GetThreecxApi: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.GetThreecxApiRequest, _threecx_api_pb2.GetThreecxApiResponse]  # type: ignore[assignment]
+    """Shows how an integration's phone system is asked, without the secret."""
+    SetThreecxApi: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.SetThreecxApiRequest, _threecx_api_pb2.SetThreecxApiResponse]  # type: ignore[assignment]
+    """Sets how an integration's phone system is asked, and what for."""
+    RemoveThreecxApi: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.RemoveThreecxApiRequest, _threecx_api_pb2.RemoveThreecxApiResponse]  # type: ignore[assignment]
+    """Forgets all of it."""
+    GetThreecxApiState: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.GetThreecxApiStateRequest, _threecx_api_pb2.GetThreecxApiStateResponse]  # type: ignore[assignment]
+    """Tells how watching the phone system goes."""
+    DiscoverThreecxWebhooks: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.DiscoverThreecxWebhooksRequest, _threecx_api_pb2.DiscoverThreecxWebhooksResponse]  # type: ignore[assignment]
+    """Reads where the phone system takes messages."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Everything an administrator does. Every act that changes something is in the audit log."""
@@ -593,5 +614,45 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.GetSystemStateResponse, _abc.Awaitable[_records_pb2.GetSystemStateResponse]]:
         """Tells how database, counters, senders and instances are."""
+
+    @_abc_1.abstractmethod
+    def GetThreecxApi(
+        self,
+        request: _threecx_api_pb2.GetThreecxApiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.GetThreecxApiResponse, _abc.Awaitable[_threecx_api_pb2.GetThreecxApiResponse]]:
+        """Shows how an integration's phone system is asked, without the secret."""
+
+    @_abc_1.abstractmethod
+    def SetThreecxApi(
+        self,
+        request: _threecx_api_pb2.SetThreecxApiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.SetThreecxApiResponse, _abc.Awaitable[_threecx_api_pb2.SetThreecxApiResponse]]:
+        """Sets how an integration's phone system is asked, and what for."""
+
+    @_abc_1.abstractmethod
+    def RemoveThreecxApi(
+        self,
+        request: _threecx_api_pb2.RemoveThreecxApiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.RemoveThreecxApiResponse, _abc.Awaitable[_threecx_api_pb2.RemoveThreecxApiResponse]]:
+        """Forgets all of it."""
+
+    @_abc_1.abstractmethod
+    def GetThreecxApiState(
+        self,
+        request: _threecx_api_pb2.GetThreecxApiStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.GetThreecxApiStateResponse, _abc.Awaitable[_threecx_api_pb2.GetThreecxApiStateResponse]]:
+        """Tells how watching the phone system goes."""
+
+    @_abc_1.abstractmethod
+    def DiscoverThreecxWebhooks(
+        self,
+        request: _threecx_api_pb2.DiscoverThreecxWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.DiscoverThreecxWebhooksResponse, _abc.Awaitable[_threecx_api_pb2.DiscoverThreecxWebhooksResponse]]:
+        """Reads where the phone system takes messages."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,69 +24,70 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hubgate.sender.v1 import threecx_api_pb2 as hubgate_dot_sender_dot_v1_dot_threecx__api__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hubgate/sender/v1/sender_service.proto\x12\x11hubgate.sender.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x02\n\x12InstanceConnection\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\x12\x18\n\x07\x62\x61\x63kend\x18\x02 \x01(\tR\x07\x62\x61\x63kend\x12\x19\n\x08\x62\x61se_url\x18\x03 \x01(\tR\x07\x62\x61seUrl\x12#\n\rexternal_name\x18\x04 \x01(\tR\x0c\x65xternalName\x12\x1b\n\tapi_token\x18\x05 \x01(\tR\x08\x61piToken\x12,\n\x12previous_api_token\x18\x06 \x01(\tR\x10previousApiToken\x12L\n\x14previous_valid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x12previousValidUntil\"a\n\tRecipient\x12\x14\n\x05phone\x18\x01 \x01(\tR\x05phone\x12\x10\n\x03lid\x18\x02 \x01(\tR\x03lid\x12,\n\x12\x62usiness_scoped_id\x18\x03 \x01(\tR\x10\x62usinessScopedId\"\x1d\n\x07\x43ontent\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\xd2\x03\n\x06Permit\x12\x1b\n\tpermit_id\x18\x01 \x01(\tR\x08permitId\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x1d\n\naccount_id\x18\x03 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12%\n\x0eintegration_id\x18\x05 \x01(\tR\rintegrationId\x12\x1b\n\tperson_id\x18\x06 \x01(\tR\x08personId\x12)\n\x10recipient_digest\x18\x07 \x01(\x0cR\x0frecipientDigest\x12%\n\x0e\x63ontent_digest\x18\x08 \x01(\x0cR\rcontentDigest\x12\x37\n\tnot_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08notAfter\x12\x18\n\x07purpose\x18\n \x01(\tR\x07purpose\x12(\n\x10\x63onfirms_opt_out\x18\x0b \x01(\x08R\x0e\x63onfirmsOptOut\x12\x39\n\ndecided_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdecidedAt\"[\n\x0cSignedPermit\x12\x16\n\x06permit\x18\x01 \x01(\x0cR\x06permit\x12\x1c\n\tsignature\x18\x02 \x01(\x0cR\tsignature\x12\x15\n\x06key_id\x18\x03 \x01(\tR\x05keyId\"\xb0\x02\n\x15\x44\x65liverMessageRequest\x12\x37\n\x06permit\x18\x01 \x01(\x0b\x32\x1f.hubgate.sender.v1.SignedPermitR\x06permit\x12:\n\trecipient\x18\x02 \x01(\x0b\x32\x1c.hubgate.sender.v1.RecipientR\trecipient\x12\x34\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1a.hubgate.sender.v1.ContentR\x07\x63ontent\x12\x45\n\nconnection\x18\x04 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\x12%\n\x0e\x63orrelation_id\x18\x05 \x01(\tR\rcorrelationId\"v\n\x10ImmediateReceipt\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12/\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x61\x66ter\x12\x1d\n\nerror_code\x18\x03 \x01(\tR\terrorCode\"\xd3\x03\n\x16\x44\x65liverMessageResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.hubgate.sender.v1.OutcomeR\x07outcome\x12.\n\x13\x65xternal_message_id\x18\x02 \x01(\tR\x11\x65xternalMessageId\x12\x12\n\x04\x63ode\x18\x03 \x01(\tR\x04\x63ode\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12@\n\x0b\x63onsequence\x18\x05 \x01(\x0e\x32\x1e.hubgate.sender.v1.ConsequenceR\x0b\x63onsequence\x12:\n\x0bretry_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\x12\x1f\n\x0bhttp_status\x18\x07 \x01(\x05R\nhttpStatus\x12?\n\x08receipts\x18\x08 \x03(\x0b\x32#.hubgate.sender.v1.ImmediateReceiptR\x08receipts\x12=\n\x0c\x61ttempted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x61ttemptedAt\"\xad\x01\n\x0b\x44\x65liverItem\x12%\n\x0e\x63orrelation_id\x18\x01 \x01(\x04R\rcorrelationId\x12\x33\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32(.hubgate.sender.v1.DeliverMessageRequestR\x07request\"\xe8\x01\n\x14\x44\x65liverStreamRequest\x12G\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\x0b\x63onnections\x12\x34\n\x05items\x18\x02 \x03(\x0b\x32\x1e.hubgate.sender.v1.DeliverItemR\x05items\x12+\n\x11permits_signature\x18\x03 \x01(\x0cR\x10permitsSignature\x12$\n\x0epermits_key_id\x18\x04 \x01(\tR\x0cpermitsKeyId\"}\n\rDeliverAnswer\x12%\n\x0e\x63orrelation_id\x18\x01 \x01(\x04R\rcorrelationId\x12\x45\n\x08response\x18\x02 \x01(\x0b\x32).hubgate.sender.v1.DeliverMessageResponseR\x08response\"S\n\x15\x44\x65liverStreamResponse\x12:\n\x07\x61nswers\x18\x01 \x03(\x0b\x32 .hubgate.sender.v1.DeliverAnswerR\x07\x61nswers\"\xf3\x01\n\x10PostEventRequest\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12)\n\x10\x64\x65stination_kind\x18\x02 \x01(\tR\x0f\x64\x65stinationKind\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\x12\x1d\n\nevent_name\x18\x04 \x01(\tR\teventName\x12\x12\n\x04\x62ody\x18\x05 \x01(\x0cR\x04\x62ody\x12%\n\x0esigning_secret\x18\x06 \x01(\tR\rsigningSecret\x12\'\n\x0f\x62usiness_number\x18\x1e \x01(\tR\x0e\x62usinessNumber\"\xcc\x01\n\x11PostEventResponse\x12\x38\n\x07outcome\x18\x01 \x01(\x0e\x32\x1e.hubgate.sender.v1.PostOutcomeR\x07outcome\x12\x1f\n\x0bhttp_status\x18\x02 \x01(\x05R\nhttpStatus\x12:\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\"]\n\x14ProbeInstanceRequest\x12\x45\n\nconnection\x18\x01 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\"d\n\x15ProbeInstanceResponse\x12\x14\n\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n\nerror_text\x18\x03 \x01(\tR\terrorText\"\x81\x02\n\x14LookUpMessageRequest\x12\x45\n\nconnection\x18\x01 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\x12:\n\trecipient\x18\x02 \x01(\x0b\x32\x1c.hubgate.sender.v1.RecipientR\trecipient\x12\x34\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1a.hubgate.sender.v1.ContentR\x07\x63ontent\x12\x30\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\"\x87\x01\n\x0c\x46oundMessage\x12.\n\x13\x65xternal_message_id\x18\x01 \x01(\tR\x11\x65xternalMessageId\x12\x33\n\x07sent_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x06sentAt\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\"\xa2\x01\n\x15LookUpMessageResponse\x12:\n\x07outcome\x18\x01 \x01(\x0e\x32 .hubgate.sender.v1.LookUpOutcomeR\x07outcome\x12\x35\n\x05\x66ound\x18\x02 \x03(\x0b\x32\x1f.hubgate.sender.v1.FoundMessageR\x05\x66ound\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"\xa4\x01\n\x07Guarded\x12\x33\n\x05scope\x18\x01 \x01(\x0e\x32\x1d.hubgate.sender.v1.GuardScopeR\x05scope\x12\x19\n\x08scope_id\x18\x02 \x01(\tR\x07scopeId\x12\x17\n\x07opt_out\x18\x03 \x01(\x08R\x06optOut\x12\x30\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05until\"\x99\x01\n\x0cGuardRequest\x12\x1d\n\nspeaker_id\x18\x01 \x01(\tR\tspeakerId\x12\x18\n\x07version\x18\x02 \x01(\x03R\x07version\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x34\n\x07guarded\x18\x04 \x03(\x0b\x32\x1a.hubgate.sender.v1.GuardedR\x07guarded\")\n\rGuardResponse\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version*~\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x14\n\x10OUTCOME_REJECTED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x12\x19\n\x15OUTCOME_NOT_ATTEMPTED\x10\x04*\xc3\x02\n\x0b\x43onsequence\x12\x1b\n\x17\x43ONSEQUENCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43ONSEQUENCE_INSTANCE_CLOSED\x10\x01\x12\x1e\n\x1a\x43ONSEQUENCE_PAUSE_INSTANCE\x10\x02\x12\x1d\n\x19\x43ONSEQUENCE_SLOW_INSTANCE\x10\x03\x12\x19\n\x15\x43ONSEQUENCE_HOLD_PAIR\x10\x04\x12\x1c\n\x18\x43ONSEQUENCE_CLOSE_WINDOW\x10\x05\x12\x1f\n\x1b\x43ONSEQUENCE_NOT_ON_WHATSAPP\x10\x06\x12\x1e\n\x1a\x43ONSEQUENCE_STOP_MARKETING\x10\x07\x12\x1f\n\x1b\x43ONSEQUENCE_SUPPRESS_PERSON\x10\x08\x12\x1c\n\x18\x43ONSEQUENCE_REPLIES_ONLY\x10\t*\x8c\x01\n\x0bPostOutcome\x12\x1c\n\x18POST_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12POST_OUTCOME_TAKEN\x10\x01\x12\x16\n\x12POST_OUTCOME_RETRY\x10\x02\x12\x18\n\x14POST_OUTCOME_BLOCKED\x10\x03\x12\x15\n\x11POST_OUTCOME_GONE\x10\x04*\x89\x01\n\rLookUpOutcome\x12\x1f\n\x1bLOOK_UP_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16LOOK_UP_OUTCOME_LOOKED\x10\x01\x12\x1f\n\x1bLOOK_UP_OUTCOME_NOT_OFFERED\x10\x02\x12\x1a\n\x16LOOK_UP_OUTCOME_FAILED\x10\x03*\xab\x01\n\nGuardScope\x12\x1b\n\x17GUARD_SCOPE_UNSPECIFIED\x10\x00\x12\x18\n\x14GUARD_SCOPE_PLATFORM\x10\x01\x12\x17\n\x13GUARD_SCOPE_ACCOUNT\x10\x02\x12\x18\n\x14GUARD_SCOPE_INSTANCE\x10\x03\x12\x1b\n\x17GUARD_SCOPE_INTEGRATION\x10\x04\x12\x16\n\x12GUARD_SCOPE_PERSON\x10\x05\x32\xce\x04\n\rSenderService\x12\x65\n\x0e\x44\x65liverMessage\x12(.hubgate.sender.v1.DeliverMessageRequest\x1a).hubgate.sender.v1.DeliverMessageResponse\x12\x66\n\rDeliverStream\x12\'.hubgate.sender.v1.DeliverStreamRequest\x1a(.hubgate.sender.v1.DeliverStreamResponse(\x01\x30\x01\x12V\n\tPostEvent\x12#.hubgate.sender.v1.PostEventRequest\x1a$.hubgate.sender.v1.PostEventResponse\x12\x62\n\rProbeInstance\x12\'.hubgate.sender.v1.ProbeInstanceRequest\x1a(.hubgate.sender.v1.ProbeInstanceResponse\x12\x62\n\rLookUpMessage\x12\'.hubgate.sender.v1.LookUpMessageRequest\x1a(.hubgate.sender.v1.LookUpMessageResponse\x12N\n\x05Guard\x12\x1f.hubgate.sender.v1.GuardRequest\x1a .hubgate.sender.v1.GuardResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hubgate/sender/v1/sender_service.proto\x12\x11hubgate.sender.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#hubgate/sender/v1/threecx_api.proto\"\xa8\x02\n\x12InstanceConnection\x12\x1f\n\x0binstance_id\x18\x01 \x01(\tR\ninstanceId\x12\x18\n\x07\x62\x61\x63kend\x18\x02 \x01(\tR\x07\x62\x61\x63kend\x12\x19\n\x08\x62\x61se_url\x18\x03 \x01(\tR\x07\x62\x61seUrl\x12#\n\rexternal_name\x18\x04 \x01(\tR\x0c\x65xternalName\x12\x1b\n\tapi_token\x18\x05 \x01(\tR\x08\x61piToken\x12,\n\x12previous_api_token\x18\x06 \x01(\tR\x10previousApiToken\x12L\n\x14previous_valid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x12previousValidUntil\"a\n\tRecipient\x12\x14\n\x05phone\x18\x01 \x01(\tR\x05phone\x12\x10\n\x03lid\x18\x02 \x01(\tR\x03lid\x12,\n\x12\x62usiness_scoped_id\x18\x03 \x01(\tR\x10\x62usinessScopedId\"\x1d\n\x07\x43ontent\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\xd2\x03\n\x06Permit\x12\x1b\n\tpermit_id\x18\x01 \x01(\tR\x08permitId\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x1d\n\naccount_id\x18\x03 \x01(\tR\taccountId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12%\n\x0eintegration_id\x18\x05 \x01(\tR\rintegrationId\x12\x1b\n\tperson_id\x18\x06 \x01(\tR\x08personId\x12)\n\x10recipient_digest\x18\x07 \x01(\x0cR\x0frecipientDigest\x12%\n\x0e\x63ontent_digest\x18\x08 \x01(\x0cR\rcontentDigest\x12\x37\n\tnot_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08notAfter\x12\x18\n\x07purpose\x18\n \x01(\tR\x07purpose\x12(\n\x10\x63onfirms_opt_out\x18\x0b \x01(\x08R\x0e\x63onfirmsOptOut\x12\x39\n\ndecided_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdecidedAt\"[\n\x0cSignedPermit\x12\x16\n\x06permit\x18\x01 \x01(\x0cR\x06permit\x12\x1c\n\tsignature\x18\x02 \x01(\x0cR\tsignature\x12\x15\n\x06key_id\x18\x03 \x01(\tR\x05keyId\"\xb0\x02\n\x15\x44\x65liverMessageRequest\x12\x37\n\x06permit\x18\x01 \x01(\x0b\x32\x1f.hubgate.sender.v1.SignedPermitR\x06permit\x12:\n\trecipient\x18\x02 \x01(\x0b\x32\x1c.hubgate.sender.v1.RecipientR\trecipient\x12\x34\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1a.hubgate.sender.v1.ContentR\x07\x63ontent\x12\x45\n\nconnection\x18\x04 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\x12%\n\x0e\x63orrelation_id\x18\x05 \x01(\tR\rcorrelationId\"v\n\x10ImmediateReceipt\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12/\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x61\x66ter\x12\x1d\n\nerror_code\x18\x03 \x01(\tR\terrorCode\"\xd3\x03\n\x16\x44\x65liverMessageResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.hubgate.sender.v1.OutcomeR\x07outcome\x12.\n\x13\x65xternal_message_id\x18\x02 \x01(\tR\x11\x65xternalMessageId\x12\x12\n\x04\x63ode\x18\x03 \x01(\tR\x04\x63ode\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12@\n\x0b\x63onsequence\x18\x05 \x01(\x0e\x32\x1e.hubgate.sender.v1.ConsequenceR\x0b\x63onsequence\x12:\n\x0bretry_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\x12\x1f\n\x0bhttp_status\x18\x07 \x01(\x05R\nhttpStatus\x12?\n\x08receipts\x18\x08 \x03(\x0b\x32#.hubgate.sender.v1.ImmediateReceiptR\x08receipts\x12=\n\x0c\x61ttempted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x61ttemptedAt\"\xad\x01\n\x0b\x44\x65liverItem\x12%\n\x0e\x63orrelation_id\x18\x01 \x01(\x04R\rcorrelationId\x12\x33\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32(.hubgate.sender.v1.DeliverMessageRequestR\x07request\"\xe8\x01\n\x14\x44\x65liverStreamRequest\x12G\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\x0b\x63onnections\x12\x34\n\x05items\x18\x02 \x03(\x0b\x32\x1e.hubgate.sender.v1.DeliverItemR\x05items\x12+\n\x11permits_signature\x18\x03 \x01(\x0cR\x10permitsSignature\x12$\n\x0epermits_key_id\x18\x04 \x01(\tR\x0cpermitsKeyId\"}\n\rDeliverAnswer\x12%\n\x0e\x63orrelation_id\x18\x01 \x01(\x04R\rcorrelationId\x12\x45\n\x08response\x18\x02 \x01(\x0b\x32).hubgate.sender.v1.DeliverMessageResponseR\x08response\"S\n\x15\x44\x65liverStreamResponse\x12:\n\x07\x61nswers\x18\x01 \x03(\x0b\x32 .hubgate.sender.v1.DeliverAnswerR\x07\x61nswers\"\xf3\x01\n\x10PostEventRequest\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12)\n\x10\x64\x65stination_kind\x18\x02 \x01(\tR\x0f\x64\x65stinationKind\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\x12\x1d\n\nevent_name\x18\x04 \x01(\tR\teventName\x12\x12\n\x04\x62ody\x18\x05 \x01(\x0cR\x04\x62ody\x12%\n\x0esigning_secret\x18\x06 \x01(\tR\rsigningSecret\x12\'\n\x0f\x62usiness_number\x18\x1e \x01(\tR\x0e\x62usinessNumber\"\xcc\x01\n\x11PostEventResponse\x12\x38\n\x07outcome\x18\x01 \x01(\x0e\x32\x1e.hubgate.sender.v1.PostOutcomeR\x07outcome\x12\x1f\n\x0bhttp_status\x18\x02 \x01(\x05R\nhttpStatus\x12:\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\"]\n\x14ProbeInstanceRequest\x12\x45\n\nconnection\x18\x01 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\"d\n\x15ProbeInstanceResponse\x12\x14\n\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n\nerror_text\x18\x03 \x01(\tR\terrorText\"\x81\x02\n\x14LookUpMessageRequest\x12\x45\n\nconnection\x18\x01 \x01(\x0b\x32%.hubgate.sender.v1.InstanceConnectionR\nconnection\x12:\n\trecipient\x18\x02 \x01(\x0b\x32\x1c.hubgate.sender.v1.RecipientR\trecipient\x12\x34\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1a.hubgate.sender.v1.ContentR\x07\x63ontent\x12\x30\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\"\x87\x01\n\x0c\x46oundMessage\x12.\n\x13\x65xternal_message_id\x18\x01 \x01(\tR\x11\x65xternalMessageId\x12\x33\n\x07sent_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x06sentAt\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\"\xa2\x01\n\x15LookUpMessageResponse\x12:\n\x07outcome\x18\x01 \x01(\x0e\x32 .hubgate.sender.v1.LookUpOutcomeR\x07outcome\x12\x35\n\x05\x66ound\x18\x02 \x03(\x0b\x32\x1f.hubgate.sender.v1.FoundMessageR\x05\x66ound\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"\xa4\x01\n\x07Guarded\x12\x33\n\x05scope\x18\x01 \x01(\x0e\x32\x1d.hubgate.sender.v1.GuardScopeR\x05scope\x12\x19\n\x08scope_id\x18\x02 \x01(\tR\x07scopeId\x12\x17\n\x07opt_out\x18\x03 \x01(\x08R\x06optOut\x12\x30\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05until\"\x99\x01\n\x0cGuardRequest\x12\x1d\n\nspeaker_id\x18\x01 \x01(\tR\tspeakerId\x12\x18\n\x07version\x18\x02 \x01(\x03R\x07version\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x34\n\x07guarded\x18\x04 \x03(\x0b\x32\x1a.hubgate.sender.v1.GuardedR\x07guarded\")\n\rGuardResponse\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version*~\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x14\n\x10OUTCOME_REJECTED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x12\x19\n\x15OUTCOME_NOT_ATTEMPTED\x10\x04*\xc3\x02\n\x0b\x43onsequence\x12\x1b\n\x17\x43ONSEQUENCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43ONSEQUENCE_INSTANCE_CLOSED\x10\x01\x12\x1e\n\x1a\x43ONSEQUENCE_PAUSE_INSTANCE\x10\x02\x12\x1d\n\x19\x43ONSEQUENCE_SLOW_INSTANCE\x10\x03\x12\x19\n\x15\x43ONSEQUENCE_HOLD_PAIR\x10\x04\x12\x1c\n\x18\x43ONSEQUENCE_CLOSE_WINDOW\x10\x05\x12\x1f\n\x1b\x43ONSEQUENCE_NOT_ON_WHATSAPP\x10\x06\x12\x1e\n\x1a\x43ONSEQUENCE_STOP_MARKETING\x10\x07\x12\x1f\n\x1b\x43ONSEQUENCE_SUPPRESS_PERSON\x10\x08\x12\x1c\n\x18\x43ONSEQUENCE_REPLIES_ONLY\x10\t*\x8c\x01\n\x0bPostOutcome\x12\x1c\n\x18POST_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12POST_OUTCOME_TAKEN\x10\x01\x12\x16\n\x12POST_OUTCOME_RETRY\x10\x02\x12\x18\n\x14POST_OUTCOME_BLOCKED\x10\x03\x12\x15\n\x11POST_OUTCOME_GONE\x10\x04*\x89\x01\n\rLookUpOutcome\x12\x1f\n\x1bLOOK_UP_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16LOOK_UP_OUTCOME_LOOKED\x10\x01\x12\x1f\n\x1bLOOK_UP_OUTCOME_NOT_OFFERED\x10\x02\x12\x1a\n\x16LOOK_UP_OUTCOME_FAILED\x10\x03*\xab\x01\n\nGuardScope\x12\x1b\n\x17GUARD_SCOPE_UNSPECIFIED\x10\x00\x12\x18\n\x14GUARD_SCOPE_PLATFORM\x10\x01\x12\x17\n\x13GUARD_SCOPE_ACCOUNT\x10\x02\x12\x18\n\x14GUARD_SCOPE_INSTANCE\x10\x03\x12\x1b\n\x17GUARD_SCOPE_INTEGRATION\x10\x04\x12\x16\n\x12GUARD_SCOPE_PERSON\x10\x05\x32\xea\x06\n\rSenderService\x12\x65\n\x0e\x44\x65liverMessage\x12(.hubgate.sender.v1.DeliverMessageRequest\x1a).hubgate.sender.v1.DeliverMessageResponse\x12\x66\n\rDeliverStream\x12\'.hubgate.sender.v1.DeliverStreamRequest\x1a(.hubgate.sender.v1.DeliverStreamResponse(\x01\x30\x01\x12V\n\tPostEvent\x12#.hubgate.sender.v1.PostEventRequest\x1a$.hubgate.sender.v1.PostEventResponse\x12\x62\n\rProbeInstance\x12\'.hubgate.sender.v1.ProbeInstanceRequest\x1a(.hubgate.sender.v1.ProbeInstanceResponse\x12\x62\n\rLookUpMessage\x12\'.hubgate.sender.v1.LookUpMessageRequest\x1a(.hubgate.sender.v1.LookUpMessageResponse\x12N\n\x05Guard\x12\x1f.hubgate.sender.v1.GuardRequest\x1a .hubgate.sender.v1.GuardResponse(\x01\x30\x01\x12U\n\x08WatchPbx\x12\".hubgate.sender.v1.WatchPbxRequest\x1a#.hubgate.sender.v1.WatchPbxResponse0\x01\x12\x62\n\rReadPbxTrunks\x12\'.hubgate.sender.v1.ReadPbxTrunksRequest\x1a(.hubgate.sender.v1.ReadPbxTrunksResponse\x12_\n\x0cReadPbxChats\x12&.hubgate.sender.v1.ReadPbxChatsRequest\x1a\'.hubgate.sender.v1.ReadPbxChatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hubgate.sender.v1.sender_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=4216
-  _globals['_OUTCOME']._serialized_end=4342
-  _globals['_CONSEQUENCE']._serialized_start=4345
-  _globals['_CONSEQUENCE']._serialized_end=4668
-  _globals['_POSTOUTCOME']._serialized_start=4671
-  _globals['_POSTOUTCOME']._serialized_end=4811
-  _globals['_LOOKUPOUTCOME']._serialized_start=4814
-  _globals['_LOOKUPOUTCOME']._serialized_end=4951
-  _globals['_GUARDSCOPE']._serialized_start=4954
-  _globals['_GUARDSCOPE']._serialized_end=5125
-  _globals['_INSTANCECONNECTION']._serialized_start=127
-  _globals['_INSTANCECONNECTION']._serialized_end=423
-  _globals['_RECIPIENT']._serialized_start=425
-  _globals['_RECIPIENT']._serialized_end=522
-  _globals['_CONTENT']._serialized_start=524
-  _globals['_CONTENT']._serialized_end=553
-  _globals['_PERMIT']._serialized_start=556
-  _globals['_PERMIT']._serialized_end=1022
-  _globals['_SIGNEDPERMIT']._serialized_start=1024
-  _globals['_SIGNEDPERMIT']._serialized_end=1115
-  _globals['_DELIVERMESSAGEREQUEST']._serialized_start=1118
-  _globals['_DELIVERMESSAGEREQUEST']._serialized_end=1422
-  _globals['_IMMEDIATERECEIPT']._serialized_start=1424
-  _globals['_IMMEDIATERECEIPT']._serialized_end=1542
-  _globals['_DELIVERMESSAGERESPONSE']._serialized_start=1545
-  _globals['_DELIVERMESSAGERESPONSE']._serialized_end=2012
-  _globals['_DELIVERITEM']._serialized_start=2015
-  _globals['_DELIVERITEM']._serialized_end=2188
-  _globals['_DELIVERSTREAMREQUEST']._serialized_start=2191
-  _globals['_DELIVERSTREAMREQUEST']._serialized_end=2423
-  _globals['_DELIVERANSWER']._serialized_start=2425
-  _globals['_DELIVERANSWER']._serialized_end=2550
-  _globals['_DELIVERSTREAMRESPONSE']._serialized_start=2552
-  _globals['_DELIVERSTREAMRESPONSE']._serialized_end=2635
-  _globals['_POSTEVENTREQUEST']._serialized_start=2638
-  _globals['_POSTEVENTREQUEST']._serialized_end=2881
-  _globals['_POSTEVENTRESPONSE']._serialized_start=2884
-  _globals['_POSTEVENTRESPONSE']._serialized_end=3088
-  _globals['_PROBEINSTANCEREQUEST']._serialized_start=3090
-  _globals['_PROBEINSTANCEREQUEST']._serialized_end=3183
-  _globals['_PROBEINSTANCERESPONSE']._serialized_start=3185
-  _globals['_PROBEINSTANCERESPONSE']._serialized_end=3285
-  _globals['_LOOKUPMESSAGEREQUEST']._serialized_start=3288
-  _globals['_LOOKUPMESSAGEREQUEST']._serialized_end=3545
-  _globals['_FOUNDMESSAGE']._serialized_start=3548
-  _globals['_FOUNDMESSAGE']._serialized_end=3683
-  _globals['_LOOKUPMESSAGERESPONSE']._serialized_start=3686
-  _globals['_LOOKUPMESSAGERESPONSE']._serialized_end=3848
-  _globals['_GUARDED']._serialized_start=3851
-  _globals['_GUARDED']._serialized_end=4015
-  _globals['_GUARDREQUEST']._serialized_start=4018
-  _globals['_GUARDREQUEST']._serialized_end=4171
-  _globals['_GUARDRESPONSE']._serialized_start=4173
-  _globals['_GUARDRESPONSE']._serialized_end=4214
-  _globals['_SENDERSERVICE']._serialized_start=5128
-  _globals['_SENDERSERVICE']._serialized_end=5718
+  _globals['_OUTCOME']._serialized_start=4253
+  _globals['_OUTCOME']._serialized_end=4379
+  _globals['_CONSEQUENCE']._serialized_start=4382
+  _globals['_CONSEQUENCE']._serialized_end=4705
+  _globals['_POSTOUTCOME']._serialized_start=4708
+  _globals['_POSTOUTCOME']._serialized_end=4848
+  _globals['_LOOKUPOUTCOME']._serialized_start=4851
+  _globals['_LOOKUPOUTCOME']._serialized_end=4988
+  _globals['_GUARDSCOPE']._serialized_start=4991
+  _globals['_GUARDSCOPE']._serialized_end=5162
+  _globals['_INSTANCECONNECTION']._serialized_start=164
+  _globals['_INSTANCECONNECTION']._serialized_end=460
+  _globals['_RECIPIENT']._serialized_start=462
+  _globals['_RECIPIENT']._serialized_end=559
+  _globals['_CONTENT']._serialized_start=561
+  _globals['_CONTENT']._serialized_end=590
+  _globals['_PERMIT']._serialized_start=593
+  _globals['_PERMIT']._serialized_end=1059
+  _globals['_SIGNEDPERMIT']._serialized_start=1061
+  _globals['_SIGNEDPERMIT']._serialized_end=1152
+  _globals['_DELIVERMESSAGEREQUEST']._serialized_start=1155
+  _globals['_DELIVERMESSAGEREQUEST']._serialized_end=1459
+  _globals['_IMMEDIATERECEIPT']._serialized_start=1461
+  _globals['_IMMEDIATERECEIPT']._serialized_end=1579
+  _globals['_DELIVERMESSAGERESPONSE']._serialized_start=1582
+  _globals['_DELIVERMESSAGERESPONSE']._serialized_end=2049
+  _globals['_DELIVERITEM']._serialized_start=2052
+  _globals['_DELIVERITEM']._serialized_end=2225
+  _globals['_DELIVERSTREAMREQUEST']._serialized_start=2228
+  _globals['_DELIVERSTREAMREQUEST']._serialized_end=2460
+  _globals['_DELIVERANSWER']._serialized_start=2462
+  _globals['_DELIVERANSWER']._serialized_end=2587
+  _globals['_DELIVERSTREAMRESPONSE']._serialized_start=2589
+  _globals['_DELIVERSTREAMRESPONSE']._serialized_end=2672
+  _globals['_POSTEVENTREQUEST']._serialized_start=2675
+  _globals['_POSTEVENTREQUEST']._serialized_end=2918
+  _globals['_POSTEVENTRESPONSE']._serialized_start=2921
+  _globals['_POSTEVENTRESPONSE']._serialized_end=3125
+  _globals['_PROBEINSTANCEREQUEST']._serialized_start=3127
+  _globals['_PROBEINSTANCEREQUEST']._serialized_end=3220
+  _globals['_PROBEINSTANCERESPONSE']._serialized_start=3222
+  _globals['_PROBEINSTANCERESPONSE']._serialized_end=3322
+  _globals['_LOOKUPMESSAGEREQUEST']._serialized_start=3325
+  _globals['_LOOKUPMESSAGEREQUEST']._serialized_end=3582
+  _globals['_FOUNDMESSAGE']._serialized_start=3585
+  _globals['_FOUNDMESSAGE']._serialized_end=3720
+  _globals['_LOOKUPMESSAGERESPONSE']._serialized_start=3723
+  _globals['_LOOKUPMESSAGERESPONSE']._serialized_end=3885
+  _globals['_GUARDED']._serialized_start=3888
+  _globals['_GUARDED']._serialized_end=4052
+  _globals['_GUARDREQUEST']._serialized_start=4055
+  _globals['_GUARDREQUEST']._serialized_end=4208
+  _globals['_GUARDRESPONSE']._serialized_start=4210
+  _globals['_GUARDRESPONSE']._serialized_end=4251
+  _globals['_SENDERSERVICE']._serialized_start=5165
+  _globals['_SENDERSERVICE']._serialized_end=6039
 # @@protoc_insertion_point(module_scope)

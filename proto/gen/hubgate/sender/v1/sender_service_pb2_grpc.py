@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from hubgate.sender.v1 import sender_service_pb2 as hubgate_dot_sender_dot_v1_dot_sender__service__pb2
+from hubgate.sender.v1 import threecx_api_pb2 as hubgate_dot_sender_dot_v1_dot_threecx__api__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -65,6 +66,21 @@ class SenderServiceStub:
                 request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardRequest.SerializeToString,
                 response_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardResponse.FromString,
                 _registered_method=True)
+        self.WatchPbx = channel.unary_stream(
+                '/hubgate.sender.v1.SenderService/WatchPbx',
+                request_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxRequest.SerializeToString,
+                response_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxResponse.FromString,
+                _registered_method=True)
+        self.ReadPbxTrunks = channel.unary_unary(
+                '/hubgate.sender.v1.SenderService/ReadPbxTrunks',
+                request_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksRequest.SerializeToString,
+                response_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksResponse.FromString,
+                _registered_method=True)
+        self.ReadPbxChats = channel.unary_unary(
+                '/hubgate.sender.v1.SenderService/ReadPbxChats',
+                request_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsRequest.SerializeToString,
+                response_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsResponse.FromString,
+                _registered_method=True)
 
 
 class SenderServiceServicer:
@@ -114,6 +130,27 @@ class SenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchPbx(self, request, context):
+        """Watches a phone system for missed calls until the call is ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPbxTrunks(self, request, context):
+        """Reads the trunks of a phone system that can carry messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPbxChats(self, request, context):
+        """Reads what was written in the chats of a phone system.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +183,21 @@ def add_SenderServiceServicer_to_server(servicer, server):
                     servicer.Guard,
                     request_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardRequest.FromString,
                     response_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardResponse.SerializeToString,
+            ),
+            'WatchPbx': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPbx,
+                    request_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxRequest.FromString,
+                    response_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxResponse.SerializeToString,
+            ),
+            'ReadPbxTrunks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPbxTrunks,
+                    request_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksRequest.FromString,
+                    response_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksResponse.SerializeToString,
+            ),
+            'ReadPbxChats': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPbxChats,
+                    request_deserializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsRequest.FromString,
+                    response_serializer=hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +363,87 @@ class SenderService:
             '/hubgate.sender.v1.SenderService/Guard',
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardRequest.SerializeToString,
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPbx(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hubgate.sender.v1.SenderService/WatchPbx',
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxRequest.SerializeToString,
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.WatchPbxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPbxTrunks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.sender.v1.SenderService/ReadPbxTrunks',
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksRequest.SerializeToString,
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxTrunksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPbxChats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.sender.v1.SenderService/ReadPbxChats',
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsRequest.SerializeToString,
+            hubgate_dot_sender_dot_v1_dot_threecx__api__pb2.ReadPbxChatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ What the policy core may instruct a sender to do. A sender attempts; it decides 
 from collections import abc as _abc
 from grpc import aio as _aio
 from hubgate.sender.v1 import sender_service_pb2 as _sender_service_pb2
+from hubgate.sender.v1 import threecx_api_pb2 as _threecx_api_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -47,6 +48,12 @@ class SenderServiceStub:
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
     """
+    WatchPbx: _grpc.UnaryStreamMultiCallable[_threecx_api_pb2.WatchPbxRequest, _threecx_api_pb2.WatchPbxResponse]
+    """Watches a phone system for missed calls until the call is ended."""
+    ReadPbxTrunks: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.ReadPbxTrunksRequest, _threecx_api_pb2.ReadPbxTrunksResponse]
+    """Reads the trunks of a phone system that can carry messages."""
+    ReadPbxChats: _grpc.UnaryUnaryMultiCallable[_threecx_api_pb2.ReadPbxChatsRequest, _threecx_api_pb2.ReadPbxChatsResponse]
+    """Reads what was written in the chats of a phone system."""
 
 @_typing.type_check_only
 class SenderServiceAsyncStub(SenderServiceStub):
@@ -67,6 +74,12 @@ class SenderServiceAsyncStub(SenderServiceStub):
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
     """
+    WatchPbx: _aio.UnaryStreamMultiCallable[_threecx_api_pb2.WatchPbxRequest, _threecx_api_pb2.WatchPbxResponse]  # type: ignore[assignment]
+    """Watches a phone system for missed calls until the call is ended."""
+    ReadPbxTrunks: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.ReadPbxTrunksRequest, _threecx_api_pb2.ReadPbxTrunksResponse]  # type: ignore[assignment]
+    """Reads the trunks of a phone system that can carry messages."""
+    ReadPbxChats: _aio.UnaryUnaryMultiCallable[_threecx_api_pb2.ReadPbxChatsRequest, _threecx_api_pb2.ReadPbxChatsResponse]  # type: ignore[assignment]
+    """Reads what was written in the chats of a phone system."""
 
 class SenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """The one process that opens connections to the outside."""
@@ -120,5 +133,29 @@ class SenderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
         for 1 s attempts nothing.
         """
+
+    @_abc_1.abstractmethod
+    def WatchPbx(
+        self,
+        request: _threecx_api_pb2.WatchPbxRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_threecx_api_pb2.WatchPbxResponse], _abc.AsyncIterator[_threecx_api_pb2.WatchPbxResponse]]:
+        """Watches a phone system for missed calls until the call is ended."""
+
+    @_abc_1.abstractmethod
+    def ReadPbxTrunks(
+        self,
+        request: _threecx_api_pb2.ReadPbxTrunksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.ReadPbxTrunksResponse, _abc.Awaitable[_threecx_api_pb2.ReadPbxTrunksResponse]]:
+        """Reads the trunks of a phone system that can carry messages."""
+
+    @_abc_1.abstractmethod
+    def ReadPbxChats(
+        self,
+        request: _threecx_api_pb2.ReadPbxChatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_threecx_api_pb2.ReadPbxChatsResponse, _abc.Awaitable[_threecx_api_pb2.ReadPbxChatsResponse]]:
+        """Reads what was written in the chats of a phone system."""
 
 def add_SenderServiceServicer_to_server(servicer: SenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
