@@ -34,6 +34,8 @@ class Evidence:
     journal: Store
     written_at: dict[str, datetime] = field(default_factory=dict)
     """When each delivery was committed."""
+    leased_at: dict[str, list[datetime]] = field(default_factory=dict)
+    """When each delivery was leased, which is when it was chosen to go."""
     _order: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _theirs_at: dict[str, datetime] = field(default_factory=dict)
     _to_them_since: dict[str, datetime] = field(default_factory=dict)
@@ -134,6 +136,8 @@ def read_evidence(store: Store, outside: Outside) -> Evidence:
     for change in store.journal:
         if change.table == "outbox":
             evidence.written_at.setdefault(change.key, change.at)
+            if change.row is not None and change.row.leased_until is not None:
+                evidence.leased_at.setdefault(change.key, []).append(change.at)
         if change.table == "messages":
             evidence._order.setdefault(change.key, (change.number, change.at))
             if change.row is not None and change.row.view.person_id == messages[change.key].view.person_id:

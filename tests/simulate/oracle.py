@@ -295,8 +295,11 @@ def _events_are_delivered_in_order(seen: Evidence) -> Iterator[Violation]:
     for line in lines.values():
         for earlier, later in pairwise(line):
             first, second = (taken.get(row.delivery.delivery_id) for row in (earlier, later))
-            written_at = seen.written_at[earlier.delivery.delivery_id]
-            if first is not None and second is not None and written_at < second < first:
+            if first is None or second is None or first < second:
+                continue
+            # What was committed after the later one had been chosen could not be waited for.
+            chosen_at = max(at for at in seen.leased_at[later.delivery.delivery_id] if at <= second)
+            if seen.written_at[earlier.delivery.delivery_id] < chosen_at:
                 yield Violation("order", f"{later.delivery.delivery_id} overtook an earlier event")
 
 
