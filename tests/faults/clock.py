@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-BEFORE_SECONDS = 9.0
-"""So long before a border a shifted world is begun: by the time its company works, it is near."""
+BEFORE_SECONDS = 20.0
+"""So long before a border a shifted world is begun: its company works before it even if the machine is busy."""
 
 _OFFSET_SQL = """
 CREATE SCHEMA shifted;

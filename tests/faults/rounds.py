@@ -100,7 +100,7 @@ async def _play_in_one_world(
             record, lines = world.begin()
             record.slack_seconds = fault.slack_seconds
             tell(f"{fault.name} …")
-            began, ended = await _work(world, fault, seed, length)
+            began, ended = await _work(world, fault, seed, length, border)
             if border is not None and not began < border.timestamp() < ended:
                 world.services.unexpected.append(f"{fault.name}: the border was not crossed")
             accepted = sum(bool(request.accepted) for request in record.requests)
@@ -124,15 +124,17 @@ async def _play_in_one_world(
     return result
 
 
-async def _work(world: World, fault: Fault, seed: int, length: Length) -> tuple[float, float]:
+async def _work(
+    world: World, fault: Fault, seed: int, length: Length, border: datetime | None
+) -> tuple[float, float]:
     """Plays one round up to its healing; returns from when to when the company worked, by the world's clock."""
     rng = random.Random(f"{seed}/{fault.name}")
     seconds = length.kill_seconds if fault.kills else length.seconds
-    if fault.border is not None:
-        seconds += BEFORE_SECONDS
     async with session() as connections:
         client = Client(world, connections, rng)
         company = await open_company(world, client, fault.zone)
+        if border is not None:
+            seconds += max(0.0, border.timestamp() - world.clock.now())
         scene = Scene(world, company, client, random.Random(rng.random()), seconds, length.whole)
         began = world.clock.now()
         await asyncio.gather(work(company, client, seconds), fault.during(scene))
