@@ -13,6 +13,7 @@ import pytest
 from hubgate.policy.v1 import integrations_pb2, policy_service_pb2, threecx_api_pb2
 from peers.evolution import EvolutionPeer
 from peers.pbx_api import CLIENT_ID, CLIENT_SECRET, PbxApiPeer
+from peers.peer import Script
 from support.desk import fresh_phone
 from support.gateway import CoreClient, Gateway
 from support.replicas import Replicas
@@ -53,6 +54,12 @@ class Business:
         """How watching goes."""
         request = threecx_api_pb2.GetThreecxApiStateRequest(integration_id=self.integration_id)
         return await self.core.call(self.core.admin.GetThreecxApiState, request)
+
+    async def until_noted(self) -> None:
+        """Waits until it is noted of every call what became of it, which is after the message has left."""
+        async with asyncio.timeout(30):
+            while (await self.state()).untold:
+                await asyncio.sleep(0.1)
 
     async def until_watched(self) -> None:
         """Waits until a sender watches and the policy core knows it."""
@@ -152,12 +159,14 @@ async def test_missed_calls_become_messages_and_a_restart_of_the_phone_system_ch
         assert text.startswith("Sorry, we missed your call at 20")
 
         third = await business.customer()
+        pbx.script("socket", Script(status=503))
         await pbx.restart()
         await pbx.miss(third)
         assert not pbx.sockets
+        pbx.forget_scripts()
         await business.until_told(third)
-        state = await business.state()
-        assert (state.state, state.untold) == ("watching", 0)
+        await business.until_noted()
+        assert (await business.state()).state == "watching"
         assert (business.told(first), business.told(second), business.told(third)) == (1, 0, 1)
         assert business.told(stranger) == 0
 
