@@ -58,7 +58,7 @@ class Business:
     async def until_noted(self) -> None:
         """Waits until it is noted of every call what became of it, which is after the message has left."""
         async with asyncio.timeout(30):
-            while (await self.state()).untold:
+            while (await self.state()).untold:  # noqa: ASYNC110 - it is seen from outside
                 await asyncio.sleep(0.1)
 
     async def until_watched(self) -> None:
