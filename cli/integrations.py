@@ -50,6 +50,13 @@ Language = Annotated[str | None, typer.Option(help="en or ar.")]
 Inbound = Annotated[bool | None, typer.Option("--inbound/--no-inbound", help="Forward inbound messages.")]
 Outbound = Annotated[bool | None, typer.Option("--outbound/--no-outbound", help="Send replies.")]
 CallEvents = Annotated[bool | None, typer.Option("--call-events/--no-call-events", help="Send call events.")]
+QueryToken = Annotated[
+    bool | None,
+    typer.Option(
+        "--query-token/--no-query-token",
+        help="Let a webhook generator show the secret as ?token= at its own address.",
+    ),
+]
 Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it answers at all.")]
 
 
@@ -73,13 +80,14 @@ def create_integration(
     inbound: Inbound = True,
     outbound: Outbound = True,
     call_events: CallEvents = False,
+    query_token: QueryToken = False,
     enabled: Enabled = True,
     json: Json = False,
 ) -> None:
     """Make an integration. Its secrets are shown once."""
     given = _given(
         name, instance, default_instance, auth_mode, allow, destination, destination_url, country,
-        requests_per_minute, cool_down, language, inbound, outbound, call_events, enabled,
+        requests_per_minute, cool_down, language, inbound, outbound, call_events, query_token, enabled,
         crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(account_id=account, **given)
@@ -112,6 +120,7 @@ def update_integration(
     inbound: Inbound = None,
     outbound: Outbound = None,
     call_events: CallEvents = None,
+    query_token: QueryToken = None,
     enabled: Enabled = None,
     json: Json = False,
 ) -> None:
@@ -119,7 +128,7 @@ def update_integration(
     given = _given(
         name, instance, default_instance, auth_mode, [] if allow_all else allow, destination,
         destination_url, country, requests_per_minute, cool_down, language, inbound, outbound, call_events,
-        enabled, crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
+        query_token, enabled, crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(integration_id=integration_id, **given)
     request = pb.UpdateIntegrationRequest(integration=wire, fields=sorted(given))
@@ -243,6 +252,7 @@ def _given(
     inbound: bool | None,
     outbound: bool | None,
     call_events: bool | None,
+    query_token: bool | None,
     enabled: bool | None,
     *,
     crm: tuple[int | None, str | None, bool | None],
@@ -261,6 +271,7 @@ def _given(
         "inbound_enabled": inbound,
         "outbound_enabled": outbound,
         "call_events_enabled": call_events,
+        "query_token_enabled": query_token,
         "enabled": enabled,
         "crm_requests_per_minute": crm_requests_per_minute,
         "crm_unanswered_sends": crm_unanswered_sends,

@@ -90,8 +90,10 @@ def is_replay(outcome: Outcome) -> bool:
     return outcome.decision.reason == ReasonCode.SIGNATURE_REPLAYED
 
 
-def submission(outcome: Outcome, *, now: float, send_api: bool = False) -> HttpAnswer:
-    """The answer to a submission. `now` in Unix seconds turns instants into Retry-After."""
+def submission(outcome: Outcome, *, now: float, send_api: bool = False, sentence: str = "") -> HttpAnswer:
+    """The answer to a submission. `now` in Unix seconds turns instants into Retry-After; `sentence` stands for a
+    refusal's usual one.
+    """
     action = outcome.decision.action
     if action == Action.SEND:
         return _message_answer(outcome, send_api)
@@ -99,7 +101,7 @@ def submission(outcome: Outcome, *, now: float, send_api: bool = False) -> HttpA
         return _success(outcome, "accepted", 200, send_api)
     if action == Action.SKIP:
         return _skipped(outcome, now, send_api)
-    return _refusal(outcome, now, send_api)
+    return _refusal(outcome, now, send_api, sentence)
 
 
 def _message_answer(outcome: Outcome, send_api: bool) -> HttpAnswer:
@@ -164,7 +166,7 @@ def _skipped(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
     return _success(outcome, "skipped", 200, send_api, details)
 
 
-def _refusal(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
+def _refusal(outcome: Outcome, now: float, send_api: bool, sentence: str) -> HttpAnswer:
     decision = outcome.decision
     reason = _leading_reason(decision, send_api)
     public = public_code(decision, send_api)
@@ -185,7 +187,7 @@ def _refusal(outcome: Outcome, now: float, send_api: bool) -> HttpAnswer:
     wait = _retry_after(decision, top, now) if public.http_status in (429, 503) else None
     return error(
         public,
-        message="" if known else decision.explanation,
+        message=sentence or ("" if known else decision.explanation),
         details=details,
         log_id=decision.log_id,
         retry_after=wait,

@@ -23,6 +23,7 @@ from edge.http import EXCHANGE, Endpoint, Exchange, HttpRequest, Receive, Scope,
 from edge.metrics import EdgeMetrics
 from edge.public_codes import PublicCode
 from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
+from edge.webhooks.dialect_route import DialectWebhook
 from edge.webhooks.routes import ThreecxWebhook
 from edge.webhooks.sms_routes import SmsProvider
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
@@ -39,6 +40,7 @@ class Routes:
     crm_lookup: ContactLookUp
     crm_template: CrmTemplate
     sms: SmsProvider
+    dialect: DialectWebhook
     whatsapp: WhatsappWebhook
     send_api: SendApi
     admin: AdminDecisions
@@ -106,12 +108,15 @@ def create_app(routes: Routes, metrics: EdgeMetrics, monotonic: Callable[[], flo
     def served(name: str, endpoint: Endpoint) -> Served:
         return Served(name, endpoint, metrics, monotonic)
 
+    dialect = "/integrations/3cx/dialect/{integration_id:str}"
     webhook = "/webhooks/whatsapp/{backend:str}/{instance_id:str}"
     lookup = "/integrations/3cx/crm/{integration_id:str}/lookup"
     template = "/integrations/3cx/{integration_id:str}/crm-template.xml"
     handlers = [
         _plain("POST", lookup, served("crm_lookup", routes.crm_lookup)),
         _plain("GET", template, served("crm_template", routes.crm_template)),
+        _plain("POST", dialect, served("threecx_dialect", routes.dialect)),
+        _plain("GET", dialect, served("threecx_dialect", routes.dialect), head=False),
         _plain("POST", webhook, served("whatsapp_webhook", routes.whatsapp.post)),
         _plain("GET", webhook, served("whatsapp_handshake", routes.whatsapp.handshake)),
         _plain("POST", "/integrations/3cx/sms/{integration_id:str}", served("threecx_sms", routes.sms)),
@@ -152,13 +157,14 @@ async def _serve_hot(scope: Scope, receive: Receive, send: Send, endpoint: Serve
         await send_answer(send, answer, exchange)
 
 
-def _plain(method: Method, path: str, endpoint: Served) -> HTTPRouteHandler:
+def _plain(method: Method, path: str, endpoint: Served, *, head: bool = True) -> HTTPRouteHandler:
     async def handler(request: Request[Any, Any, Any]) -> Response[bytes]:
         params = {name: str(value) for name, value in request.path_params.items()}
         return _response(await endpoint(HttpRequest(cast(Scope, request.scope), request.receive, params)))
 
-    # Whoever asks with HEAD gets the head of the very answer: the server keeps the body to itself.
-    methods: list[Method] = ["GET", "HEAD"] if method == "GET" else [method]
+    # Whoever asks with HEAD gets the head of the very answer: the server keeps the body to itself. Where a GET
+    # brings an event, HEAD has nothing to ask for.
+    methods: list[Method] = ["GET", "HEAD"] if method == "GET" and head else [method]
     return HTTPRouteHandler(path, http_method=methods)(handler)
 
 

@@ -37,6 +37,7 @@ from edge.metrics_app import MetricsApp
 from edge.refusals import RefusalLog, RefusalReporter
 from edge.settings import Listen, Settings, read_settings
 from edge.webhooks.crm_doors import ContactLookUp, CrmTemplate
+from edge.webhooks.dialect_route import DialectWebhook
 from edge.webhooks.routes import ThreecxWebhook
 from edge.webhooks.sms_routes import SmsProvider
 from edge.webhooks.whatsapp_routes import WhatsappWebhook
@@ -103,6 +104,7 @@ def _routes(settings: Settings, core: PolicyCore, gate: Gate, feed: CredentialFe
         crm_lookup=ContactLookUp(gate, core),
         crm_template=CrmTemplate(gate, core, settings.public_url),
         sms=SmsProvider(gate, core, lambda: uuid.uuid4().hex),
+        dialect=DialectWebhook(gate, core),
         whatsapp=WhatsappWebhook(gate, core, secrets.token_urlsafe(32)),
         send_api=SendApi(gate, core),
         admin=AdminDecisions(gate, core),

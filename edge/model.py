@@ -55,6 +55,7 @@ class IntegrationKey:
     signature_required: bool = False
     networks: tuple[Network, ...] = ()
     unreadable_networks: bool = False
+    query_token_enabled: bool = False
     ranges: AddressRanges = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -230,6 +230,7 @@ def _integration_key(found: wire.IntegrationCredential) -> model.IntegrationKey:
         signature_required=found.signature_required,
         networks=tuple(networks),
         unreadable_networks=unreadable,
+        query_token_enabled=found.query_token_enabled,
     )
 
 

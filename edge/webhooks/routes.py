@@ -101,6 +101,12 @@ class ThreecxWebhook:
         """Tells an authenticated caller what is wrong with its request, if the policy core admits the
         request at all.
         """
+        return await self._not_admitted(request, key, claim) or answers.error(public, message=sentence)
+
+    async def _not_admitted(
+        self, request: HttpRequest, key: IntegrationKey, claim: SignatureClaim | None
+    ) -> HttpAnswer | None:
+        """Counts a request that is not submitted; the answer to it if it may not come now, else None."""
         admission = await self._core.admit(key.integration_id, claim)
         if admission.reason == ReasonCode.SIGNATURE_REPLAYED:
             return self._turn_away(request, key.integration_id, "signature_replayed")
@@ -111,7 +117,7 @@ class ThreecxWebhook:
             raise CoreUnavailableError(
                 "the policy core did not admit the request", admission.retry_after_seconds
             )
-        return answers.error(public, message=sentence)
+        return None
 
     def _turn_away(self, request: HttpRequest, integration_id: str, reason: str) -> HttpAnswer:
         self._gate.refused(self.surface, integration_id, reason, request)

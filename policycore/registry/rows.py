@@ -125,6 +125,7 @@ class IntegrationRow:
     crm_requests_per_minute: int = 600
     crm_fold_seconds: int = 120
     crm_unanswered_sends: bool = False
+    query_token_enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class IntegrationConfig:
     crm_fold_seconds: int = 120
     crm_unanswered_sends: bool = False
     sms: ThreecxSmsConfig | None = None
+    query_token_enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

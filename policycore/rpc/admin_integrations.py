@@ -80,6 +80,7 @@ _FIELDS: Readers[pb.Integration] = {
     "cool_down": _cool_down,
     **plain("language", "crm_requests_per_minute", "crm_unanswered_sends"),
     "crm_fold_within": _crm_fold,
+    **plain("query_token_enabled"),
 }
 
 
@@ -219,6 +220,8 @@ def integration_to_wire(view: IntegrationView) -> pb.Integration:
         crm_fold_within=to_duration(row.crm_fold_seconds),
         crm_unanswered_sends=row.crm_unanswered_sends,
         sms_path=sms_path(row.id),
+        query_token_enabled=row.query_token_enabled,
+        dialect_path=f"/integrations/3cx/dialect/{row.id}",
     )
     set_moment(wire.created_at, row.created_at)
     return wire

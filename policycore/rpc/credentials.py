@@ -44,6 +44,7 @@ def _integration(config: IntegrationConfig) -> policy_service_pb2.IntegrationCre
         secrets=secrets,
         signature_required=config.signature_required,
         allowed_addresses=config.allowed_addresses,
+        query_token_enabled=config.query_token_enabled,
         account_id=config.account_id,
         sms_keys=keys,
     )

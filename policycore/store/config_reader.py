@@ -267,6 +267,7 @@ def _integration(
         templates=texts,
         next_signing=following,
         sms=sms,
+        query_token_enabled=row.query_token_enabled,
     )
 
 

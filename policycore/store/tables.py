@@ -143,6 +143,7 @@ integrations = Table(
     Column("crm_unanswered_sends", Boolean, nullable=False, server_default=false()),
     Column("language", String(8), nullable=False, server_default="en"),
     Column("created_at", Instant, nullable=False),
+    Column("query_token_enabled", Boolean, nullable=False, server_default=false()),
 )
 
 integration_instances = Table(

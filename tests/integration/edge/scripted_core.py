@@ -47,6 +47,13 @@ def credentials() -> wire.WatchCredentialsResponse:
         secrets=[secret],
         allowed_addresses=["203.0.113.0/24"],
     )
+    snapshot.integrations.add(
+        integration_id="int_generator",
+        account_id="acc_1",
+        enabled=True,
+        secrets=[secret],
+        query_token_enabled=True,
+    )
     for name, revoked, test in (
         (LIVE_KEY, False, False),
         ("wg_test_1", False, True),

@@ -107,6 +107,8 @@ class Integration(_message.Message):
     CRM_FOLD_WITHIN_FIELD_NUMBER: _builtins.int
     CRM_UNANSWERED_SENDS_FIELD_NUMBER: _builtins.int
     SMS_PATH_FIELD_NUMBER: _builtins.int
+    QUERY_TOKEN_ENABLED_FIELD_NUMBER: _builtins.int
+    DIALECT_PATH_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """`int_…`."""
     account_id: _builtins.str
@@ -143,6 +145,10 @@ class Integration(_message.Message):
     """Whether a call that the customer did not answer may send the call_ended template."""
     sms_path: _builtins.str
     """Path 3CX posts to if it takes the gateway for a provider of text messages; ignored on input."""
+    query_token_enabled: _builtins.bool
+    """Whether a webhook generator may prove itself by `?token=` at its own address, since it can send no header."""
+    dialect_path: _builtins.str
+    """Path a webhook generator calls; ignored on input."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses and CIDR blocks; empty allows all."""
@@ -189,10 +195,12 @@ class Integration(_message.Message):
         crm_fold_within: _duration_pb2.Duration | None = ...,
         crm_unanswered_sends: _builtins.bool = ...,
         sms_path: _builtins.str = ...,
+        query_token_enabled: _builtins.bool = ...,
+        dialect_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "requests_per_minute", b"requests_per_minute", "sms_path", b"sms_path", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "dialect_path", b"dialect_path", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "query_token_enabled", b"query_token_enabled", "requests_per_minute", b"requests_per_minute", "sms_path", b"sms_path", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1058,6 +1058,7 @@ class IntegrationCredential(_message.Message):
     ALLOWED_ADDRESSES_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     SMS_KEYS_FIELD_NUMBER: _builtins.int
+    QUERY_TOKEN_ENABLED_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """The integration."""
     enabled: _builtins.bool
@@ -1066,6 +1067,8 @@ class IntegrationCredential(_message.Message):
     """True if signature and timestamp are required."""
     account_id: _builtins.str
     """The account."""
+    query_token_enabled: _builtins.bool
+    """True if the secret may come as `?token=` from a webhook generator, at its own address."""
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SecretCredential]:
         """Secrets that count now: the newest first, then those in overlap."""
@@ -1088,10 +1091,11 @@ class IntegrationCredential(_message.Message):
         allowed_addresses: _abc.Iterable[_builtins.str] | None = ...,
         account_id: _builtins.str = ...,
         sms_keys: _abc.Iterable[Global___KeyCredential] | None = ...,
+        query_token_enabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "enabled", b"enabled", "integration_id", b"integration_id", "secrets", b"secrets", "signature_required", b"signature_required", "sms_keys", b"sms_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "enabled", b"enabled", "integration_id", b"integration_id", "query_token_enabled", b"query_token_enabled", "secrets", b"secrets", "signature_required", b"signature_required", "sms_keys", b"sms_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
