@@ -39,6 +39,11 @@ def openapi_document() -> Spec:
             "/integrations/3cx/crm/{integration_id}/lookup": {"post": _crm_lookup()},
             "/integrations/3cx/{integration_id}/crm-template.xml": {"get": _crm_template()},
             openapi_sms.PATH: {"post": openapi_sms.operation()},
+            "/integrations/3cx/dialect/{integration_id}": {
+                "get": _dialect("get", [_query(name, about) for name, about in schemas.DIALECT_FIELDS]),
+                "post": _dialect("post", [])
+                | {"requestBody": _body("DialectEvent", schemas.DIALECT_EXAMPLE)},
+            },
             "/api/send-message": {"post": _send_message()},
             "/api/messages/{message_id}": {"get": _get_message()},
         },
@@ -49,6 +54,7 @@ def openapi_document() -> Spec:
                 "CrmReport": schemas.crm_report(),
                 "Lookup": schemas.lookup(),
                 "Contacts": schemas.contacts(),
+                "DialectEvent": schemas.dialect_event(),
                 "SendMessage": schemas.send_request(),
                 "Success": schemas.success(),
                 "Error": schemas.failure(),
@@ -60,6 +66,12 @@ def openapi_document() -> Spec:
             "securitySchemes": {
                 "threecxSecret": {"type": "apiKey", "in": "header", "name": "X-WhatsApp-Gateway-3CX-Secret"},
                 "threecxSmsKey": {"type": "http", "scheme": "bearer", "description": "sms_…"},
+                "threecxToken": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "token",
+                    "description": "The same secret; counts only where the integration's switch is on.",
+                },
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "wg_live_… or wg_test_…"},
                 "adminToken": {"type": "http", "scheme": "bearer", "description": "An administrator's."},
             },
@@ -83,6 +95,10 @@ def _header(name: str, about: str, required: bool = False) -> Spec:
 
 def _path(name: str) -> Spec:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query(name: str, about: str) -> Spec:
+    return {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
 
 
 def _body(schema: str, example: Spec) -> Spec:
@@ -235,6 +251,28 @@ def _crm_template() -> Spec:
                 "content": {"application/xml": {"schema": {"type": "string"}}},
             },
             **_errors((BAD_REQUEST, *_TEMPLATE_CODES)),
+        },
+    }
+
+
+def _dialect(method: str, parameters: list[Spec]) -> Spec:
+    done = {
+        "success": True,
+        "status": "sent",
+        "message_id": "msg_01JZ",
+        "log_id": 125,
+        "event_type": "missed_call",
+    }
+    return {
+        "tags": ["3CX"],
+        "summary": "An event of a webhook generator (Creomate, Komplit, 58voip, K2M)",
+        "operationId": f"threecxDialect{method.capitalize()}",
+        "security": [{"threecxSecret": []}, {"threecxToken": []}],
+        "parameters": [_path("integration_id"), *parameters],
+        "responses": {
+            "200": _success("Sent, accepted or skipped.", done),
+            "202": _success(_PENDING, done | {"status": "pending"}),
+            **_errors(THREECX_CODES),
         },
     }
 

@@ -260,3 +260,33 @@ def error_example(public: PublicCode) -> dict[str, Any]:
     if public.code != "invalid_3cx_webhook":
         body["details"] = {}
     return {"summary": public.sentence, "value": body}
+
+
+DIALECT_EXAMPLE: Final[dict[str, Any]] = {
+    "event": "incoming",
+    "callerid": "966500000001",
+    "user": "801",
+    "usertype": "queue",
+    "finishtype": "Missed",
+    "id": "260115093012_41-0",
+}
+"""A missed call, as a webhook generator writes it."""
+
+DIALECT_FIELDS: Final = (
+    ("event", "ringing, pickup…, hangup…, …call_started, incoming, outgoing or recording."),
+    ("callerid", "The customer's number."),
+    ("user", "Extension, queue or menu."),
+    ("usertype", "ext, queue or other."),
+    ("finishtype", "Ok or Missed, of incoming and outgoing."),
+    ("id", "The call; what follows its hyphen does not count."),
+)
+"""Fields of a generator that are read, with what they hold."""
+
+
+def dialect_event() -> dict[str, Any]:
+    """The body of a webhook generator; keys in any letter case, JSON or form."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": about} for name, about in DIALECT_FIELDS},
+        "additionalProperties": True,
+    }

@@ -3,7 +3,13 @@
 import json
 from typing import Any, Final
 
-from edge.api.openapi_schemas import CRM_REPORT_EXAMPLE, EVENT_EXAMPLE, LOOKUP_EXAMPLE, SEND_EXAMPLE
+from edge.api.openapi_schemas import (
+    CRM_REPORT_EXAMPLE,
+    DIALECT_EXAMPLE,
+    EVENT_EXAMPLE,
+    LOOKUP_EXAMPLE,
+    SEND_EXAMPLE,
+)
 
 _SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 
@@ -57,6 +63,7 @@ def postman_collection() -> Item:
                     ),
                     _lookup(),
                     _template(),
+                    _generator("Missed call, as a webhook generator writes it"),
                     _signed(_threecx("Signed reply", EVENT_EXAMPLE | {"to": "{{phone}}"}), "threecx_secret"),
                 ],
             },
@@ -94,6 +101,12 @@ def _lookup() -> Item:
 def _template() -> Item:
     path = ["integrations", "3cx", "{{threecx_integration_id}}", "crm-template.xml"]
     return _request("CRM template", "GET", path, {"X-WhatsApp-Gateway-3CX-Secret": "{{threecx_secret}}"})
+
+
+def _generator(name: str) -> Item:
+    path = ["integrations", "3cx", "dialect", "{{threecx_integration_id}}"]
+    headers = {"X-WhatsApp-Gateway-3CX-Secret": "{{threecx_secret}}"}
+    return _request(name, "POST", path, headers, DIALECT_EXAMPLE | {"callerid": "{{phone}}"})
 
 
 def _signed(item: Item, key: str) -> Item:
