@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,10 +12,17 @@ from cli.client import Core, connect
 from cli.data_folder import RUN_FILE, data_folder
 from cli.errors import CliError, ExitCode
 from cli.options import Json
-from cli.output import Cell, enum_word, print_json, print_table
+from cli.output import Cell, enum_word, print_json, print_table, say
 from cli.ready import is_ready
-from hubgate.policy.v1 import events_pb2, records_pb2
+from hubgate.policy.v1 import connection_check_pb2, events_pb2, records_pb2
 
+_WALK_SECONDS = 40.0
+"""Several addresses are tried, each of which may take its time."""
+_STATES = {
+    connection_check_pb2.CHECK_STATE_OK: "ok",
+    connection_check_pb2.CHECK_STATE_FAILED: "PROBLEM",
+    connection_check_pb2.CHECK_STATE_SKIPPED: "-",
+}
 _MAX_CLOCK_OFFSET_SECONDS = 60.0
 
 
@@ -32,8 +39,44 @@ class Check:
         return {"name": self.name, "healthy": self.healthy, "explanation": self.explanation}
 
 
-def doctor(json: Json = False) -> None:
-    """Check configuration, policy core, database, Redis, senders, instances and clocks; exit code 1 if any is ill."""
+def doctor(
+    integration: Annotated[
+        str, typer.Option(help="Walk through this 3CX connection instead, step by step.")
+    ] = "",
+    public_url: Annotated[
+        str, typer.Option(help="With --integration: the gateway's address as 3CX writes it.")
+    ] = "",
+    test_phone: Annotated[
+        str, typer.Option(help="With --integration: a number to try a message with; it is only decided.")
+    ] = "",
+    send_test: Annotated[
+        bool,
+        typer.Option(
+            "--send-test",
+            help="With --integration: send that message, and post a test event to the destination.",
+        ),
+    ] = False,
+    language: Annotated[str, typer.Option(help="With --integration: en or ar; else its own.")] = "",
+    json: Json = False,
+) -> None:
+    """Check configuration, policy core, database, Redis, senders, instances and clocks, or one 3CX connection; exit
+    code 1 if any is ill.
+    """
+    if integration:
+        walk_through(
+            connect(),
+            connection_check_pb2.CheckIntegrationRequest(
+                integration_id=integration,
+                public_url=public_url,
+                test_phone=test_phone,
+                send_test=send_test,
+                language=language,
+            ),
+            json=json,
+        )
+        return
+    if public_url or test_phone or send_test or language:
+        raise CliError(ExitCode.USAGE, "These options belong to --integration.")
     checks = examine()
     if json:
         print_json(
@@ -47,6 +90,27 @@ def doctor(json: Json = False) -> None:
         }
         print_table(checks, columns, empty="")
     if not all(each.healthy for each in checks):
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def walk_through(core: Core, request: connection_check_pb2.CheckIntegrationRequest, *, json: bool) -> None:
+    """Shows every step of a connection, and at the end the first thing that is wrong."""
+    try:
+        found = core.call("CheckIntegration", request, timeout=_WALK_SECONDS)
+    finally:
+        core.close()
+    if json:
+        print_json(found)
+    else:
+        columns: dict[str, Cell] = {
+            "": lambda step: _STATES.get(step.state, "?"),
+            "step": "name",
+            "how it is": "sentence",
+        }
+        print_table(found.steps, columns, empty="")
+        if found.problem:
+            say(f"\n{found.problem}")
+    if not found.healthy:
         raise typer.Exit(ExitCode.PROBLEM)
 
 

@@ -44,6 +44,7 @@ from policycore.settings import Settings
 from policycore.store.acknowledgements import SqlAcknowledgements
 from policycore.store.call_folds import SqlCallFolds
 from policycore.store.config_cache import ConfigCache
+from policycore.store.connection_reads import SqlConnectionReads
 from policycore.store.contact_queries import SqlContacts
 from policycore.store.decisions import SqlDecisionLedger
 from policycore.store.engine import Database, open_database
@@ -60,6 +61,7 @@ from policycore.store.retention import Keeping, Retention
 from policycore.store.threecx_watches import SqlPbxLedger
 from policycore.store.unknowns import SqlUnknownLedger
 from policycore.system_watch import CoreWatch
+from policycore.usecases.check_connection import ConnectionCheck, ConnectionParts
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
 from policycore.usecases.gateway_lines import GatewayLines
@@ -212,7 +214,8 @@ async def assemble(around: Surroundings) -> PolicyCore:
     )
     use_cases, dispatcher = _use_cases(around, database, config, changes, ways, outbox)
     unknowns = SqlUnknownLedger(database, config.at)
-    registry = _registry(around, database, sealing, config, changes, ways, outbox, unknowns)
+    connections = _connections(around, database, config, changes, ways, use_cases)
+    registry = _registry(around, database, sealing, config, changes, ways, outbox, unknowns, connections)
     identities = _identity(settings, config, clock)
     leaving = asyncio.Event()
     server = _server(settings, use_cases, registry, identities, leaving)
@@ -299,6 +302,7 @@ def _registry(
     ways: _Ways,
     outbox: OutboxWorker,
     unknowns: SqlUnknownLedger,
+    connections: ConnectionCheck,
 ) -> Registry:
     """Everything behind AdminService."""
     settings = around.settings
@@ -321,10 +325,31 @@ def _registry(
         ),
         holds=ways.gates,
         pbx=PbxSenderPool(ways.links),
+        connections=connections,
         wake_outbox=outbox.wake,
         random_bytes=around.random_bytes,
         plain_http=settings.development,
     )
+
+
+def _connections(
+    around: Surroundings,
+    database: Database,
+    config: ConfigCache,
+    changes: ConfigChanges,
+    ways: _Ways,
+    use_cases: PolicyUseCases,
+) -> ConnectionCheck:
+    parts = ConnectionParts(
+        store=SqlRegistryStore(database, changes.notify),
+        log=SqlLogReader(database),
+        reads=SqlConnectionReads(database, config.at),
+        holds=ways.gates,
+        ways=ways.senders,
+        submits=use_cases.submitter,
+        random_bytes=around.random_bytes,
+    )
+    return ConnectionCheck(parts)
 
 
 def _ways(around: Surroundings, config: ConfigCache) -> _Ways:

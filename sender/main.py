@@ -33,6 +33,7 @@ from sender.pbx.tokens import Tokens
 from sender.pbx.watch import Pace
 from sender.permit import PermitDesk
 from sender.post import Posting
+from sender.reach import Reaching
 from sender.record import Recorder
 from sender.rpc.server import SenderServer
 from sender.rpc.servicer import SenderServicer
@@ -44,6 +45,8 @@ ATTEMPTS_IN_ALL = 2_048
 ATTEMPTS_PER_INSTANCE = 512
 LOOK_UPS_IN_ALL = 16
 LOOK_UPS_PER_INSTANCE = 1
+CHECKS_IN_ALL = 16
+CHECKS_PER_HOST = 2
 POSTS_IN_ALL = 1_024
 POSTS_PER_HOST = 128
 DRAIN_SECONDS = 10.0
@@ -91,7 +94,8 @@ def _build(settings: Settings, registry: CollectorRegistry) -> _Parts:
         monotonic=time.monotonic,
     )
     look_ups = LookUps(routes, Turns(LOOK_UPS_IN_ALL, LOOK_UPS_PER_INSTANCE), time.monotonic)
-    servicer = SenderServicer(delivery, posting, look_ups, guard, recorder, _pbx_desk(egress))
+    reaching = Reaching(egress, Turns(CHECKS_IN_ALL, CHECKS_PER_HOST), time.monotonic)
+    servicer = SenderServicer(delivery, posting, look_ups, reaching, guard, recorder, _pbx_desk(egress))
     return _Parts(names, egress, own_network, delivery, servicer)
 
 

@@ -7,6 +7,7 @@ import grpc
 import structlog
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
+from policycore.connection_facts import Reached
 from policycore.dispatch.deadlines import Deadlines
 from policycore.dispatch.lanes import NO_SENDER, PendingAttempt, SenderLanes
 from policycore.dispatch.links import SenderLink
@@ -22,6 +23,7 @@ ATTEMPT_SECONDS = 35.0
 POST_SECONDS = 35.0
 PROBE_SECONDS = 15.0
 LOOK_UP_SECONDS = 15.0
+REACH_SECONDS = 12.0
 
 NOT_POSTED = PostResult(PostOutcome.RETRY, 0, None, "No sender is connected.")
 """The answer to a posting that reached no sender: it does not count as a try."""
@@ -118,6 +120,20 @@ class SenderPool:
         except grpc.aio.AioRpcError as error:
             return "", "", f"The sender did not answer ({error.code().name})."
         return answer.state, answer.reason, answer.error_text
+
+    async def reach(self, url: str, *, gateway: bool) -> Reached:
+        """Whether an address answers. Needs no guard: it is no person's."""
+        sender = self._choose(_reachable)
+        if sender is None:
+            return Reached("no_sender")
+        request = pb.CheckDestinationRequest(url=url, gateway=gateway)
+        try:
+            answer = await sender.link.stub.CheckDestination(
+                request, timeout=REACH_SECONDS, metadata=sender.link.metadata
+            )
+        except grpc.aio.AioRpcError:
+            return Reached("no_sender")
+        return Reached(answer.failure[:64], answer.http_status, answer.is_gateway)
 
     async def look_up(self, message: UnknownMessage, instance: InstanceConfig) -> Look:
         """What the instance's back end has of a message. Needs no guard: it sends nothing."""

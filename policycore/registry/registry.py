@@ -8,6 +8,7 @@ from policycore.pbx import PbxSenders
 from policycore.ports import InstanceHolds, SenderGuards, SenderProbe
 from policycore.registry.access import ApiKeys, ServiceTokens
 from policycore.registry.accounts import Accounts
+from policycore.registry.connections import ConnectionDesk
 from policycore.registry.instances import Instances
 from policycore.registry.integration_parts import IntegrationSecrets, Templates
 from policycore.registry.integrations import Integrations
@@ -48,6 +49,7 @@ class Registry:
     system: SystemWatch
     holds: InstanceHolds
     threecx_apis: ThreecxApis
+    connections: ConnectionDesk
 
 
 def build_registry(
@@ -62,6 +64,7 @@ def build_registry(
     system: SystemWatch,
     holds: InstanceHolds,
     pbx: PbxSenders,
+    connections: ConnectionDesk,
     wake_outbox: Callable[[], None],
     random_bytes: RandomBytes,
     plain_http: bool,
@@ -89,4 +92,5 @@ def build_registry(
         system=system,
         holds=holds,
         threecx_apis=ThreecxApis(store, sealing, pbx, plain_http=plain_http),
+        connections=connections,
     )

@@ -57,6 +57,7 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "CreateIntegration": _ADMIN,
     "UpdateIntegration": _ADMIN,
     "ListIntegrations": _ADMIN,
+    "CheckIntegration": _ADMIN,
     "RotateSecret": _ADMIN,
     "RotateSigningSecret": _ADMIN,
     "ListSecrets": _ADMIN,

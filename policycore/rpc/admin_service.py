@@ -3,6 +3,7 @@
 from hubgate.policy.v1 import admin_service_pb2_grpc
 from policycore.registry.registry import Registry
 from policycore.rpc.admin_accounts import AccountMethods
+from policycore.rpc.admin_connections import ConnectionMethods
 from policycore.rpc.admin_controls import ControlMethods
 from policycore.rpc.admin_instances import InstanceMethods
 from policycore.rpc.admin_integrations import IntegrationMethods
@@ -17,6 +18,7 @@ class AdminServicer(
     InstanceMethods,
     IntegrationMethods,
     ThreecxSmsMethods,
+    ConnectionMethods,
     ControlMethods,
     RecordMethods,
     UnknownMethods,

@@ -13,6 +13,7 @@ from sender.look_up import LOOK_UP_SECONDS, LookUps
 from sender.model import AttemptResult, Outcome, WithheldError
 from sender.pbx.desk import PbxDesk
 from sender.post import LONGEST_POST_SECONDS, Posting
+from sender.reach import CHECK_SECONDS, Reaching
 from sender.record import Recorder
 from sender.rpc.convert import (
     ALONE,
@@ -43,6 +44,7 @@ class SenderServicer(PbxMethods, pb_grpc.SenderServiceServicer):
         delivery: Delivery,
         posting: Posting,
         look_ups: LookUps,
+        reaching: Reaching,
         guard: Guard,
         recorder: Recorder,
         pbx: PbxDesk,
@@ -51,6 +53,7 @@ class SenderServicer(PbxMethods, pb_grpc.SenderServiceServicer):
         self._delivery = delivery
         self._posting = posting
         self._look_ups = look_ups
+        self._reaching = reaching
         self._guard = guard
         self._recorder = recorder
         self._streams: set[DeliverStream] = set()
@@ -117,6 +120,16 @@ class SenderServicer(PbxMethods, pb_grpc.SenderServiceServicer):
             await abort(context, refused)
         self._recorder.look_up(request.connection.backend, found)
         return look_up_answer_to(found)
+
+    async def CheckDestination(
+        self, request: pb.CheckDestinationRequest, context: Context
+    ) -> pb.CheckDestinationResponse:
+        """Whether an address answers."""
+        seconds = _seconds_left(context, CHECK_SECONDS)
+        found = await self._reaching.reach(request.url, seconds, gateway=request.gateway)
+        return pb.CheckDestinationResponse(
+            failure=found.failure, http_status=found.http_status, is_gateway=found.is_gateway
+        )
 
     async def Guard(
         self, request_iterator: AsyncIterator[pb.GuardRequest], context: Context

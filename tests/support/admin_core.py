@@ -15,9 +15,12 @@ from hubgate.policy.v1 import (
     admin_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
+from policycore.connection_facts import Reached
 from policycore.dispatch.instance_gates import InstanceGates
+from policycore.errors import Unavailable
 from policycore.pbx import HeldWatch, MessagingTrunk, PbxNews, PbxTarget, SenderGone
 from policycore.pbx_authors import WrittenInChat
+from policycore.ports import Posting, PostOutcome, PostResult
 from policycore.registry.registry import build_registry
 from policycore.registry.sealing import Sealing
 from policycore.registry.snapshot import InstanceConfig, ServiceTokenConfig, Snapshot
@@ -26,11 +29,14 @@ from policycore.rpc.admin_service import AdminServicer
 from policycore.rpc.identity import IdentityInterceptor, built_in_identities
 from policycore.store import migrate
 from policycore.store.config_reader import read_snapshot
+from policycore.store.connection_reads import SqlConnectionReads
 from policycore.store.decisions import SnapshotAt
 from policycore.store.engine import Database, open_database
 from policycore.store.log_queries import SqlDeliveryReplays, SqlLogReader
 from policycore.store.registry_store import SqlRegistryStore
 from policycore.store.unknowns import SqlUnknownLedger
+from policycore.usecases.check_connection import ConnectionCheck, ConnectionParts
+from policycore.usecases.command import Decided
 from policycore.usecases.settle_unknown import UnknownMessages
 
 EDGE_TOKEN = "edge-token-for-tests-0123456789"
@@ -89,6 +95,35 @@ class ScriptedPbx:
         return [], "no_sender"
 
 
+@dataclass
+class ScriptedWays:
+    """Ways out that come as far as the test says, and remember what was asked of them."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    answer: PostResult = field(default_factory=lambda: PostResult(PostOutcome.TAKEN, 200))
+    reached: list[str] = field(default_factory=list)
+    posted: list[Posting] = field(default_factory=list)
+
+    async def reach(self, url: str, *, gateway: bool) -> Reached:
+        self.reached.append(url)
+        failure = self.failures.get(url, "")
+        return Reached(failure, 0 if failure else self.statuses.get(url, 200), gateway and not failure)
+
+    async def post(self, posting: Posting) -> PostResult:
+        self.posted.append(posting)
+        return self.answer
+
+
+class NoSubmitter:
+    """Decides nothing: a policy core that cannot."""
+
+    async def submit(
+        self, command: Any, *, requests_per_minute: int | None, timeout_seconds: float
+    ) -> Decided:
+        raise Unavailable("nothing is decided here")
+
+
 class FixedWatch:
     """A system that is well."""
 
@@ -131,6 +166,7 @@ class AdminCore:
     tokens: dict[bytes, ServiceTokenConfig]
     gates: InstanceGates
     pbx: ScriptedPbx
+    ways: ScriptedWays
 
     def caller(self, token: str | None) -> Caller:
         """Someone who shows this token."""
@@ -159,8 +195,19 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
     tokens: dict[bytes, ServiceTokenConfig] = {}
     guards, probe, sealing = RecordingGuards(), ScriptedProbe(), Sealing(MASTER_KEY, os.urandom)
     gates = InstanceGates(lambda: 0.0, failures_to_open=1)
+    ways = ScriptedWays()
+    store = SqlRegistryStore(database, lambda: woken.append("configuration"))
+    parts = ConnectionParts(
+        store=store,
+        log=SqlLogReader(database),
+        reads=SqlConnectionReads(database, _snapshot_at(sealing)),
+        holds=gates,
+        ways=ways,
+        submits=NoSubmitter(),
+        random_bytes=os.urandom,
+    )
     registry = build_registry(
-        store=SqlRegistryStore(database, lambda: woken.append("configuration")),
+        store=store,
         log_reader=SqlLogReader(database),
         replays=SqlDeliveryReplays(database),
         unknowns=UnknownMessages(
@@ -172,6 +219,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
         system=FixedWatch(),
         holds=gates,
         pbx=(pbx := ScriptedPbx()),
+        connections=ConnectionCheck(parts),
         wake_outbox=lambda: woken.append("outbox"),
         random_bytes=os.urandom,
         plain_http=False,
@@ -201,6 +249,7 @@ async def running_admin_core(database_url: str) -> AsyncIterator[AdminCore]:
             tokens,
             gates,
             pbx,
+            ways,
         )
     finally:
         await channel.close(None)

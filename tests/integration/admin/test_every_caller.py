@@ -46,7 +46,16 @@ def _request(rpc: str) -> Any:
             return getattr(module, name)()
     import importlib
 
-    for part in ("instances", "integrations", "controls", "records", "threecx_sms", "threecx_api"):
+    parts = (
+        "instances",
+        "integrations",
+        "connection_check",
+        "controls",
+        "records",
+        "threecx_sms",
+        "threecx_api",
+    )
+    for part in parts:
         module = importlib.import_module(f"hubgate.policy.v1.{part}_pb2")
         if hasattr(module, name):
             return getattr(module, name)()

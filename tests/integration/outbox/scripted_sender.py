@@ -124,6 +124,11 @@ class ScriptedSender(pb_grpc.SenderServiceServicer):
     async def ProbeInstance(self, request: pb.ProbeInstanceRequest, context: Any) -> pb.ProbeInstanceResponse:
         return pb.ProbeInstanceResponse(state="open", reason=request.connection.external_name)
 
+    async def CheckDestination(
+        self, request: pb.CheckDestinationRequest, context: Any
+    ) -> pb.CheckDestinationResponse:
+        return pb.CheckDestinationResponse(http_status=204, is_gateway=request.gateway)
+
     async def LookUpMessage(self, request: pb.LookUpMessageRequest, context: Any) -> pb.LookUpMessageResponse:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this sender looks nothing up")
         raise AssertionError("aborting returns")

@@ -36,6 +36,7 @@ async def call(sender: RunningSender, name: str, metadata: Any) -> Any:
         "PostEvent": pb.PostEventRequest(destination_kind="sandbox_inbox"),
         "ProbeInstance": pb.ProbeInstanceRequest(),
         "LookUpMessage": pb.LookUpMessageRequest(),
+        "CheckDestination": pb.CheckDestinationRequest(),
     }
     if name in empty:
         return await method(empty[name], metadata=metadata, timeout=5)

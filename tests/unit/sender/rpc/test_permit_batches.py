@@ -64,7 +64,7 @@ class Sender:
             monotonic=time.monotonic,
         )
         unused: Any = None
-        self._servicer = SenderServicer(delivery, unused, unused, guard, recorder, unused)
+        self._servicer = SenderServicer(delivery, unused, unused, unused, guard, recorder, unused)
 
     async def exchange(
         self, request: HttpRequest, *, timeout_seconds: float, before_write: Callable[[], None]

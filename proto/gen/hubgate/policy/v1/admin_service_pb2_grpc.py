@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from hubgate.policy.v1 import accounts_pb2 as hubgate_dot_policy_dot_v1_dot_accounts__pb2
+from hubgate.policy.v1 import connection_check_pb2 as hubgate_dot_policy_dot_v1_dot_connection__check__pb2
 from hubgate.policy.v1 import controls_pb2 as hubgate_dot_policy_dot_v1_dot_controls__pb2
 from hubgate.policy.v1 import instances_pb2 as hubgate_dot_policy_dot_v1_dot_instances__pb2
 from hubgate.policy.v1 import integrations_pb2 as hubgate_dot_policy_dot_v1_dot_integrations__pb2
@@ -105,6 +106,11 @@ class AdminServiceStub:
                 '/hubgate.policy.v1.AdminService/ListIntegrations',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsResponse.FromString,
+                _registered_method=True)
+        self.CheckIntegration = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/CheckIntegration',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationResponse.FromString,
                 _registered_method=True)
         self.RotateSecret = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/RotateSecret',
@@ -383,6 +389,13 @@ class AdminServiceServicer:
 
     def ListIntegrations(self, request, context):
         """Lists integrations.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckIntegration(self, request, context):
+        """Walks through a 3CX connection step by step and says what is wrong with it; on request it sends a test both ways.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -715,6 +728,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListIntegrations,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsResponse.SerializeToString,
+            ),
+            'CheckIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckIntegration,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationResponse.SerializeToString,
             ),
             'RotateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateSecret,
@@ -1254,6 +1272,33 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/ListIntegrations',
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_integrations__pb2.ListIntegrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/CheckIntegration',
+            hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_connection__check__pb2.CheckIntegrationResponse.FromString,
             options,
             channel_credentials,
             insecure,

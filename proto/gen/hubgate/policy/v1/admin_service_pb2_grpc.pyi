@@ -6,6 +6,7 @@ Configuration, controls and the policy log, for administrators and the command l
 from collections import abc as _abc
 from grpc import aio as _aio
 from hubgate.policy.v1 import accounts_pb2 as _accounts_pb2
+from hubgate.policy.v1 import connection_check_pb2 as _connection_check_pb2
 from hubgate.policy.v1 import controls_pb2 as _controls_pb2
 from hubgate.policy.v1 import instances_pb2 as _instances_pb2
 from hubgate.policy.v1 import integrations_pb2 as _integrations_pb2
@@ -65,6 +66,8 @@ class AdminServiceStub:
     """Changes the named fields of an integration."""
     ListIntegrations: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.ListIntegrationsRequest, _integrations_pb2.ListIntegrationsResponse]
     """Lists integrations."""
+    CheckIntegration: _grpc.UnaryUnaryMultiCallable[_connection_check_pb2.CheckIntegrationRequest, _connection_check_pb2.CheckIntegrationResponse]
+    """Walks through a 3CX connection step by step and says what is wrong with it; on request it sends a test both ways."""
     RotateSecret: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.RotateSecretRequest, _integrations_pb2.RotateSecretResponse]
     """Makes a new webhook secret; the old one counts for the overlap."""
     RotateSigningSecret: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.RotateSigningSecretRequest, _integrations_pb2.RotateSigningSecretResponse]
@@ -173,6 +176,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes the named fields of an integration."""
     ListIntegrations: _aio.UnaryUnaryMultiCallable[_integrations_pb2.ListIntegrationsRequest, _integrations_pb2.ListIntegrationsResponse]  # type: ignore[assignment]
     """Lists integrations."""
+    CheckIntegration: _aio.UnaryUnaryMultiCallable[_connection_check_pb2.CheckIntegrationRequest, _connection_check_pb2.CheckIntegrationResponse]  # type: ignore[assignment]
+    """Walks through a 3CX connection step by step and says what is wrong with it; on request it sends a test both ways."""
     RotateSecret: _aio.UnaryUnaryMultiCallable[_integrations_pb2.RotateSecretRequest, _integrations_pb2.RotateSecretResponse]  # type: ignore[assignment]
     """Makes a new webhook secret; the old one counts for the overlap."""
     RotateSigningSecret: _aio.UnaryUnaryMultiCallable[_integrations_pb2.RotateSigningSecretRequest, _integrations_pb2.RotateSigningSecretResponse]  # type: ignore[assignment]
@@ -356,6 +361,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_integrations_pb2.ListIntegrationsResponse, _abc.Awaitable[_integrations_pb2.ListIntegrationsResponse]]:
         """Lists integrations."""
+
+    @_abc_1.abstractmethod
+    def CheckIntegration(
+        self,
+        request: _connection_check_pb2.CheckIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connection_check_pb2.CheckIntegrationResponse, _abc.Awaitable[_connection_check_pb2.CheckIntegrationResponse]]:
+        """Walks through a 3CX connection step by step and says what is wrong with it; on request it sends a test both ways."""
 
     @_abc_1.abstractmethod
     def RotateSecret(

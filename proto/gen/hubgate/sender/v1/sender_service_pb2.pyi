@@ -1005,3 +1005,63 @@ class GuardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GuardResponse: _TypeAlias = GuardResponse  # noqa: Y015
+
+@_typing.final
+class CheckDestinationRequest(_message.Message):
+    """Which address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Where events are posted, or the gateway's own address as outsiders write it."""
+    gateway: _builtins.bool
+    """True if a gateway should be there: it is greeted, and its answer judged. Otherwise the address is asked with
+    OPTIONS, which changes nothing, and any answer will do.
+    """
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        gateway: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckDestinationRequest: _TypeAlias = CheckDestinationRequest  # noqa: Y015
+
+@_typing.final
+class CheckDestinationResponse(_message.Message):
+    """How far it came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURE_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    IS_GATEWAY_FIELD_NUMBER: _builtins.int
+    failure: _builtins.str
+    """Empty if it answered; else `bad_request`, `address_refused`, `dns_failed`, `connect_refused`, `connect_timeout`,
+    `tls_failed`, `timed_out`, `connection_lost`, `protocol_error` or `overloaded`.
+    """
+    http_status: _builtins.int
+    """HTTP status, 0 if none came."""
+    is_gateway: _builtins.bool
+    """Whether a gateway answered, if one should."""
+    def __init__(
+        self,
+        *,
+        failure: _builtins.str = ...,
+        http_status: _builtins.int = ...,
+        is_gateway: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "http_status", b"http_status", "is_gateway", b"is_gateway"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckDestinationResponse: _TypeAlias = CheckDestinationResponse  # noqa: Y015

@@ -61,6 +61,11 @@ class SenderServiceStub:
                 request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.SerializeToString,
                 response_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.FromString,
                 _registered_method=True)
+        self.CheckDestination = channel.unary_unary(
+                '/hubgate.sender.v1.SenderService/CheckDestination',
+                request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationRequest.SerializeToString,
+                response_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationResponse.FromString,
+                _registered_method=True)
         self.Guard = channel.stream_stream(
                 '/hubgate.sender.v1.SenderService/Guard',
                 request_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.GuardRequest.SerializeToString,
@@ -122,6 +127,13 @@ class SenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckDestination(self, request, context):
+        """Looks whether an address answers, through the guarded door; says how far it came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Guard(self, request_iterator, context):
         """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
         for 1 s attempts nothing.
@@ -178,6 +190,11 @@ def add_SenderServiceServicer_to_server(servicer, server):
                     servicer.LookUpMessage,
                     request_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.FromString,
                     response_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.SerializeToString,
+            ),
+            'CheckDestination': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckDestination,
+                    request_deserializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationRequest.FromString,
+                    response_serializer=hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationResponse.SerializeToString,
             ),
             'Guard': grpc.stream_stream_rpc_method_handler(
                     servicer.Guard,
@@ -336,6 +353,33 @@ class SenderService:
             '/hubgate.sender.v1.SenderService/LookUpMessage',
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageRequest.SerializeToString,
             hubgate_dot_sender_dot_v1_dot_sender__service__pb2.LookUpMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckDestination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.sender.v1.SenderService/CheckDestination',
+            hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationRequest.SerializeToString,
+            hubgate_dot_sender_dot_v1_dot_sender__service__pb2.CheckDestinationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class SenderServiceStub:
     """Asks a back end for the state of an instance."""
     LookUpMessage: _grpc.UnaryUnaryMultiCallable[_sender_service_pb2.LookUpMessageRequest, _sender_service_pb2.LookUpMessageResponse]
     """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
+    CheckDestination: _grpc.UnaryUnaryMultiCallable[_sender_service_pb2.CheckDestinationRequest, _sender_service_pb2.CheckDestinationResponse]
+    """Looks whether an address answers, through the guarded door; says how far it came."""
     Guard: _grpc.StreamStreamMultiCallable[_sender_service_pb2.GuardRequest, _sender_service_pb2.GuardResponse]
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
@@ -70,6 +72,8 @@ class SenderServiceAsyncStub(SenderServiceStub):
     """Asks a back end for the state of an instance."""
     LookUpMessage: _aio.UnaryUnaryMultiCallable[_sender_service_pb2.LookUpMessageRequest, _sender_service_pb2.LookUpMessageResponse]  # type: ignore[assignment]
     """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
+    CheckDestination: _aio.UnaryUnaryMultiCallable[_sender_service_pb2.CheckDestinationRequest, _sender_service_pb2.CheckDestinationResponse]  # type: ignore[assignment]
+    """Looks whether an address answers, through the guarded door; says how far it came."""
     Guard: _aio.StreamStreamMultiCallable[_sender_service_pb2.GuardRequest, _sender_service_pb2.GuardResponse]  # type: ignore[assignment]
     """Keeps the sender's guard up to date: pauses and fresh opt-outs. A sender that has heard nothing on any guard stream
     for 1 s attempts nothing.
@@ -123,6 +127,14 @@ class SenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sender_service_pb2.LookUpMessageResponse, _abc.Awaitable[_sender_service_pb2.LookUpMessageResponse]]:
         """Looks at a back end for a message whose outcome is unknown. Sends nothing, and so needs no permit."""
+
+    @_abc_1.abstractmethod
+    def CheckDestination(
+        self,
+        request: _sender_service_pb2.CheckDestinationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_service_pb2.CheckDestinationResponse, _abc.Awaitable[_sender_service_pb2.CheckDestinationResponse]]:
+        """Looks whether an address answers, through the guarded door; says how far it came."""
 
     @_abc_1.abstractmethod
     def Guard(
