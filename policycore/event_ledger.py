@@ -26,6 +26,13 @@ class KnownPerson:
     windows: Mapping[str, WindowRow]
     suppressions: tuple[SuppressionFact, ...]
     asked_back: bool
+    pseudonym: str = ""
+    """The number that stands for a person whose phone nobody sees; kept when the phone becomes known."""
+
+    @property
+    def number(self) -> str:
+        """What agents see and answer: the phone, or the pseudonym."""
+        return self.ref.phone or self.pseudonym
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from policycore.inbound import PersonRef
 from policycore.model import Decision, SuppressionFact
 from policycore.registry.snapshot import Snapshot
 
@@ -256,6 +257,9 @@ class DecisionTransaction(Protocol):
         Counts near their ceilings are locked as well. Others may be moved by another transaction meanwhile; `write`
         finds out whether that has led past a ceiling.
         """
+
+    async def read_identities(self, person_ids: Sequence[str]) -> dict[str, PersonRef]:
+        """How persons are known to WhatsApp; of several values of a kind the latest."""
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         """Numbers for rows of the policy log, rising."""

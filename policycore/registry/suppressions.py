@@ -7,6 +7,7 @@ from datetime import timedelta
 from policycore.errors import Malformed
 from policycore.ids import RandomBytes, new_id
 from policycore.ports import SenderGuards
+from policycore.pseudonym import read_pseudonym
 from policycore.registry.errors import NotPossibleError
 from policycore.registry.fields import check_phone, check_text
 from policycore.registry.lookups import find_account, find_owned
@@ -121,14 +122,15 @@ class Suppressions:
 
 
 def check_person(field: str, person: PersonKey) -> PersonKey:
-    """A person by at least one identity, the number in E.164. Errors: `Malformed`."""
+    """A person by at least one identity, the number in E.164 or a pseudonym. Errors: `Malformed`."""
     if not (person.phone or person.lid or person.bsuid):
         raise Malformed(field, "must hold a phone, a lid or a business_scoped_id.")
     lid = person.lid.strip().removesuffix("@lid")
     if lid and not (lid.isascii() and lid.isdigit() and len(lid) <= 64):
         raise Malformed(f"{field}.lid", "must be digits.")
     bsuid = check_text(f"{field}.business_scoped_id", person.bsuid.strip(), 160)
-    return PersonKey(check_phone(f"{field}.phone", person.phone), lid, bsuid)
+    number = read_pseudonym(person.phone) or check_phone(f"{field}.phone", person.phone)
+    return PersonKey(number, lid, bsuid)
 
 
 async def _lift(

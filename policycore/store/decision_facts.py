@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from policycore.ledger import Asked, BatchFacts, Identified, KeyBinding, Named, PersonFacts, WindowRow
 from policycore.model import SuppressionFact
 from policycore.store.batch_values import one_of, one_of_rows, rows_parameter
-from policycore.store.persons import find_persons, upsert
+from policycore.store.persons import find_persons, numbered, upsert
 from policycore.store.tables import (
     conversation_bindings,
     cool_downs,
@@ -29,7 +29,7 @@ _NOW = "now_"
 
 async def identify(connection: AsyncConnection, named: Named, now: datetime) -> Identified:
     """What the batch's names stand for."""
-    known = [(account, "phone", phone) for account, phone in named.phones]
+    known = [numbered(account, phone) for account, phone in named.phones]
     persons = await find_persons(connection, known)
     return Identified(
         keys=await find_keys(connection, named.keys, now),

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.errors import Contended
 from policycore.ids import RandomBytes
+from policycore.inbound import PersonRef
 from policycore.ledger import (
     Asked,
     BatchFacts,
@@ -32,7 +33,7 @@ from policycore.store.batch_values import POSTGRESQL, Rows, insert_rows
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings, encode_findings, encode_json
 from policycore.store.message_rows import message_rows, read_views
-from policycore.store.persons import upsert
+from policycore.store.persons import identities_of, ref_of, upsert
 from policycore.store.quota_rows import quota_rows
 from policycore.store.store_state_tables import store_state
 from policycore.store.tables import (
@@ -122,6 +123,11 @@ class SqlDecisionTransaction:
                 found.quota.update(await facts.make_and_lock_quota(self.connection, near))
             self._ceilings = {key: limit for key, limit in asked.ceilings.items() if key not in near}
         return found
+
+    async def read_identities(self, person_ids: Sequence[str]) -> dict[str, PersonRef]:
+        return {
+            each: ref_of(kinds) for each, kinds in (await identities_of(self.connection, person_ids)).items()
+        }
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         if count <= len(self._numbers):

@@ -17,7 +17,7 @@ from policycore.registry.pages import Filter, Page, PageRequest, write_token
 from policycore.store.engine import Database
 from policycore.store.findings import decode_findings
 from policycore.store.message_rows import view_of_row
-from policycore.store.persons import find_persons
+from policycore.store.persons import find_persons, numbered
 from policycore.store.registry_tables import conditions, keyset, number_page, page_moment
 from policycore.store.tables import audit_entries, decisions, instances, messages, outbox, refusals
 from policycore.store.types import to_microseconds
@@ -106,7 +106,10 @@ class SqlLogReader:
 
     async def find_person(self, account_id: str, identities: Mapping[str, str]) -> str | None:
         """Person id by the first identity that is known."""
-        wanted = [(account_id, kind, value) for kind, value in identities.items()]
+        wanted = [
+            numbered(account_id, value) if kind == "phone" else (account_id, kind, value)
+            for kind, value in identities.items()
+        ]
         async with self._database.reading() as connection:
             found = await find_persons(connection, wanted)
         return next((found[identity] for identity in wanted if identity in found), None)

@@ -1,6 +1,7 @@
 """Finds, makes or joins the persons that inbound events name, and reads what is known of them under lock."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -10,14 +11,17 @@ from policycore.event_ledger import KnownPerson
 from policycore.inbound import PersonRef
 from policycore.ledger import WindowRow
 from policycore.model import SuppressionFact
+from policycore.pseudonym import KIND as PSEUDONYM
 from policycore.store.persons import (
     Identity,
     add_identity,
     create_persons,
     find_persons,
+    give_pseudonym,
     identities_of,
     join_persons,
     lock_persons,
+    ref_of,
 )
 from policycore.store.tables import clarifications, persons, suppressions, windows
 
@@ -41,6 +45,10 @@ async def resolve_persons(
             await _join(connection, account, ref, found, now)
     owner = {pair: _known(found, *pair)[0] for pair in unique}
     known = await _read(connection, sorted(set(owner.values())))
+    for (account, _), person_id in owner.items():
+        if not known[person_id].number:
+            given = await give_pseudonym(connection, account, person_id, now)
+            known[person_id] = replace(known[person_id], pseudonym=given)
     return {pair: known[person_id] for pair, person_id in owner.items()}
 
 
@@ -115,7 +123,8 @@ async def _read(connection: AsyncConnection, ids: list[str]) -> dict[str, KnownP
     return {
         row.id: KnownPerson(
             person_id=row.id,
-            ref=_ref(refs.get(row.id, {})),
+            ref=ref_of(refs.get(row.id, {})),
+            pseudonym=refs.get(row.id, {}).get(PSEUDONYM, ""),
             display_name=row.display_name,
             language=row.language,
             windows=window_rows.get(row.id, {}),
@@ -124,7 +133,3 @@ async def _read(connection: AsyncConnection, ids: list[str]) -> dict[str, KnownP
         )
         for row in rows
     }
-
-
-def _ref(values: dict[str, str]) -> PersonRef:
-    return PersonRef(values.get("phone", ""), values.get("lid", ""), values.get("bsuid", ""))

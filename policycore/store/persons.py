@@ -1,9 +1,10 @@
 """Persons and their identities: finding, making, and joining two that turned out to be one."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import count
 from typing import Any, cast
 
 from sqlalchemy import Select, Table, delete, select, update
@@ -11,6 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policycore.ids import RandomBytes, new_id
+from policycore.inbound import PersonRef
+from policycore.pseudonym import KIND as PSEUDONYM
+from policycore.pseudonym import is_pseudonym, make_pseudonym
 from policycore.store.batch_values import POSTGRESQL, one_of, one_of_rows, rows_parameter
 from policycore.store.config_reader import bump_version
 from policycore.store.tables import (
@@ -27,7 +31,7 @@ from policycore.store.tables import (
 )
 
 Identity = tuple[str, str, str]
-"""(account id, kind, value); kind is `phone`, `lid` or `bsuid`."""
+"""(account id, kind, value); kind is `phone`, `lid`, `bsuid` or `alias`, a pseudonym."""
 
 
 def upsert(connection: AsyncConnection, table: Table) -> sqlite.Insert:
@@ -107,8 +111,25 @@ async def add_identity(
     await connection.execute(upsert(connection, identities).on_conflict_do_nothing(), [row])
 
 
+def numbered(account_id: str, number: str) -> Identity:
+    """The identity that a number is: a phone, or the pseudonym of somebody whose phone nobody sees."""
+    return (account_id, PSEUDONYM if is_pseudonym(number) else "phone", number)
+
+
+async def give_pseudonym(connection: AsyncConnection, account_id: str, person_id: str, now: datetime) -> str:
+    """The pseudonym of a person, locked, who has none: made, and nobody else's in the account."""
+    for attempt in count():
+        wanted = make_pseudonym(account_id, person_id, attempt)
+        await add_identity(connection, account_id, PSEUDONYM, wanted, person_id, now)
+        if (await find_persons(connection, [identity := (account_id, PSEUDONYM, wanted)]))[
+            identity
+        ] == person_id:
+            return wanted
+    raise AssertionError("count() ends never")
+
+
 async def identities_of(connection: AsyncConnection, person_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    """For each person the latest value of each kind."""
+    """For each person the latest value of each kind, but the first pseudonym: agents' threads hang on that."""
     if not person_ids:
         return {}
     rows = await connection.execute(
@@ -118,8 +139,15 @@ async def identities_of(connection: AsyncConnection, person_ids: Sequence[str]) 
     )
     found: dict[str, dict[str, str]] = {}
     for person_id, kind, value in rows:
-        found.setdefault(person_id, {})[kind] = value
+        kinds = found.setdefault(person_id, {})
+        if kind != PSEUDONYM or kind not in kinds:
+            kinds[kind] = value
     return found
+
+
+def ref_of(kinds: Mapping[str, str]) -> PersonRef:
+    """How WhatsApp knows a person, of what `identities_of` found."""
+    return PersonRef(kinds.get("phone", ""), kinds.get("lid", ""), kinds.get("bsuid", ""))
 
 
 async def lock_persons(connection: AsyncConnection, person_ids: Iterable[str]) -> dict[str, str]:

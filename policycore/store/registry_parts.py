@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.errors import NotFound
+from policycore.pseudonym import KIND as PSEUDONYM
 from policycore.registry.rows import PersonKey, SecretRow, SuppressionRow, TemplateRow
 from policycore.registry.rule_sets import RuleSet, read_rule_set, write_rule_set
 from policycore.store.persons import (
@@ -16,6 +18,7 @@ from policycore.store.persons import (
     find_persons,
     identities_of,
     lock_person,
+    numbered,
 )
 from policycore.store.registry_tables import row_of
 from policycore.store.tables import (
@@ -140,7 +143,10 @@ class SqlPersons:
     async def find_or_create(self, account_id: str, person: PersonKey) -> str:
         """Person id. Every other identity that is given is noted as this person's if it is nobody's yet."""
         known = await self.find(account_id, person)
-        kinds = _identities(account_id, person)
+        kinds = [each for each in _identities(account_id, person) if each[1] != PSEUDONYM]
+        if known is None and not kinds:
+            # A pseudonym is made for somebody; nobody is made for a pseudonym.
+            raise NotFound("There is nobody by this pseudonym.")
         person_id = known or await find_or_create_person(self._connection, *kinds[0], self._now)
         for _, kind, value in kinds:
             await add_identity(self._connection, account_id, kind, value, person_id, self._now)
@@ -195,5 +201,6 @@ class SqlPersons:
 
 
 def _identities(account_id: str, person: PersonKey) -> list[Identity]:
-    kinds = (("phone", person.phone), ("lid", person.lid), ("bsuid", person.bsuid))
-    return [(account_id, kind, value) for kind, value in kinds if value]
+    number = [numbered(account_id, person.phone)] if person.phone else []
+    kinds = (("lid", person.lid), ("bsuid", person.bsuid))
+    return number + [(account_id, kind, value) for kind, value in kinds if value]

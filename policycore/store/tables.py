@@ -240,7 +240,7 @@ identities = Table(
     Column("person_id", String(64), nullable=False, index=True),
     Column("created_at", Instant, nullable=False),
 )
-"""`kind` is `phone`, `lid` or `bsuid`."""
+"""`kind` is `phone`, `lid`, `bsuid` or `alias`: a pseudonym, for whom no phone is known."""
 
 windows = Table(
     "windows",

@@ -5,7 +5,8 @@ systems.
 from datetime import datetime
 from typing import Any
 
-from policycore.inbound import MediaItem, PersonRef
+from policycore.event_ledger import KnownPerson
+from policycore.inbound import MediaItem
 from policycore.ledger import MessageState, MessageView
 from policycore.registry.snapshot import InstanceConfig
 
@@ -42,8 +43,7 @@ def received_body(
     *,
     event_name: str,
     instance: InstanceConfig,
-    person: PersonRef,
-    person_id: str,
+    person: KnownPerson,
     view: MessageView,
     contact_name: str,
     received_at: datetime,
@@ -55,13 +55,14 @@ def received_body(
         "event": event_name,
         "instance_id": instance.instance_id,
         "instance_name": instance.name,
-        "from": person.phone,
+        "from": person.number,
+        "from_hidden": not person.ref.phone,
         "message_text": view.text,
         "message_type": KIND_NAMES.get(view.kind, "other"),
         "message_id": view.message_id,
         "external_message_id": view.external_message_id,
         "conversation_id": view.conversation_id,
-        "person_id": person_id,
+        "person_id": person.person_id,
         "contact_name": contact_name,
         "received_at": instant(received_at),
         "window_expires_at": instant(window_expires_at),

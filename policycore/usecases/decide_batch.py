@@ -34,7 +34,16 @@ from policycore.ports import Counters, InstanceHolds, Turn, TurnRequest
 from policycore.reasons import CheckName, ReasonCode, Verdict
 from policycore.registry.snapshot import InstanceConfig
 from policycore.usecases.command import Decided, SubmitCommand
-from policycore.usecases.gather import Gathered, Prepared, cool_down_key, facts_of, gather, identify, prepare
+from policycore.usecases.gather import (
+    Gathered,
+    Prepared,
+    cool_down_key,
+    facts_of,
+    gather,
+    identify,
+    prepare,
+    reach,
+)
 
 FRESH = timedelta(minutes=2)
 """How long after its decision a message may still be attempted."""
@@ -277,7 +286,7 @@ class BatchDecider:
             return
         writes.decisions.append(_decision_row(draft, draft.decision, now))
         if draft.sends:
-            message = _message_row(draft, now)
+            message = _message_row(draft, found, now)
             writes.messages.append(message)
             for key in draft.item.counted:
                 writes.quota[key] = writes.quota.get(key, 0) + 1
@@ -377,7 +386,7 @@ def _decision_row(draft: Draft, decision: Decision, now: datetime) -> NewDecisio
     )
 
 
-def _message_row(draft: Draft, now: datetime) -> NewMessage:
+def _message_row(draft: Draft, found: Gathered, now: datetime) -> NewMessage:
     item, intent, instance = draft.item, draft.item.intent, draft.instance
     if instance is None or draft.facts.person_id is None or draft.facts.last_inbound_at is None:
         raise Malformed("decision", "a message was allowed without instance, person or window")
@@ -387,6 +396,7 @@ def _message_row(draft: Draft, now: datetime) -> NewMessage:
     cool_down = None
     if intent.event_type in TEMPLATED and item.integration is not None:
         cool_down = now + timedelta(seconds=item.integration.cool_down_seconds)
+    to = reach(draft.facts.phone or "", draft.facts.person_id, found)
     return NewMessage(
         message_id=draft.message_id,
         account_id=item.account.account_id,
@@ -397,9 +407,9 @@ def _message_row(draft: Draft, now: datetime) -> NewMessage:
         state=MessageState.WAITING if wait > 0 else MessageState.HANDED_OUT,
         text=intent.text,
         text_digest=item.text_digest,
-        phone=draft.facts.phone or "",
-        lid="",
-        bsuid="",
+        phone=to.phone,
+        lid=to.lid,
+        bsuid=to.bsuid,
         event_type=int(intent.event_type),
         purpose=intent.purpose_text.strip().casefold()[:64],
         log_id=draft.log_id,

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from policycore.fair_use import Periods, Share, periods, share_of
+from policycore.inbound import PersonRef
 from policycore.ledger import (
     Asked,
     DecisionTransaction,
@@ -30,6 +31,7 @@ from policycore.model import (
 )
 from policycore.phone import normalize_phone
 from policycore.ports import InstanceHolds
+from policycore.pseudonym import is_pseudonym, read_pseudonym
 from policycore.reasons import CheckName
 from policycore.registry.snapshot import AccountConfig, InstanceConfig, IntegrationConfig, Snapshot
 from policycore.templates import render
@@ -70,6 +72,8 @@ class Gathered:
     cool_downs: dict[tuple[str, int, str], datetime] = field(default_factory=dict)
     spread: dict[tuple[str, bytes], int] = field(default_factory=dict)
     quota: dict[tuple[str, str], int] = field(default_factory=dict)
+    reached: dict[str, PersonRef] = field(default_factory=dict)
+    """How to reach the persons who are named by a pseudonym."""
 
 
 def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepared:
@@ -112,11 +116,15 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
 
 
 def _phone(intent: Intent, snapshot: Snapshot) -> str | None:
-    """The number in E.164, read as one of the integration's country if it says none."""
+    """The number in E.164, read as one of the integration's country if it says none; or a pseudonym."""
     if not intent.phone_text:
         return None
     integration = snapshot.integrations.get(intent.integration_id or "")
-    return normalize_phone(intent.phone_text, (integration.country or None) if integration else None)
+    country = (integration.country or None) if integration else None
+    if intent.phone_text[0] == "+":
+        return normalize_phone(intent.phone_text, country) or read_pseudonym(intent.phone_text)
+    # Without its plus sign a pseudonym could pass for a number of the integration's country.
+    return read_pseudonym(intent.phone_text) or normalize_phone(intent.phone_text, country)
 
 
 async def identify(transaction: DecisionTransaction, commands: Sequence[SubmitCommand]) -> Identified:
@@ -148,7 +156,15 @@ async def gather(transaction: DecisionTransaction, batch: Sequence[Prepared], kn
     )
     found.person_facts, found.cool_downs = facts.persons, facts.cool_downs
     found.spread, found.quota = facts.spread, facts.quota
+    hidden = [person for (_, phone), person in found.persons.items() if is_pseudonym(phone)]
+    if hidden:
+        found.reached = await transaction.read_identities(hidden)
     return found
+
+
+def reach(phone: str, person_id: str, found: Gathered) -> PersonRef:
+    """Where a message to a person goes: to the number that was given, or to what stands behind a pseudonym."""
+    return found.reached.get(person_id, PersonRef()) if is_pseudonym(phone) else PersonRef(phone)
 
 
 def _ceilings(batch: Sequence[Prepared]) -> dict[tuple[str, str], int]:

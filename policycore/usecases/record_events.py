@@ -269,8 +269,7 @@ class EventRecorder:
         body = received_body(
             event_name=OPTED_OUT if meaning.opted_out else RECEIVED,
             instance=instance,
-            person=known.ref,
-            person_id=known.person_id,
+            person=known,
             view=view,
             contact_name=message.contact_name or known.display_name,
             received_at=wrote_at,

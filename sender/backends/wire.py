@@ -28,6 +28,8 @@ from sender.model import (
 )
 from sender.retry import retry_after_seconds
 
+_NO_COUNTRY = "+89"
+"""Pseudonyms begin so, and no country's numbers do; see docs/decisions/0034-pseudonyms.md."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{5,20}", re.ASCII)
 _DETAIL_LIMIT = 120
@@ -193,9 +195,11 @@ def shortened(detail: str) -> str:
 
 
 def phone_digits(phone: str) -> str:
-    """E.164 without `+`. Raises `UnaddressableError` if `phone` is not E.164."""
+    """E.164 without `+`. Raises `UnaddressableError` if `phone` is not E.164, or stands for somebody without one."""
     if not _E164.fullmatch(phone):
         raise UnaddressableError("The phone number is not E.164.")
+    if phone.startswith(_NO_COUNTRY):
+        raise UnaddressableError("The number is a pseudonym of the gateway's, and no phone.")
     return phone[1:]
 
 

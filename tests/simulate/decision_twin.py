@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from policycore.errors import Contended
+from policycore.inbound import PersonRef
 from policycore.ledger import (
     Asked,
     BatchFacts,
@@ -21,6 +22,8 @@ from policycore.ledger import (
 )
 from policycore.model import Decision, SuppressionFact
 from policycore.registry.snapshot import Snapshot
+from policycore.store.persons import numbered
+from simulate.people import known_person
 from simulate.rows import CoolDownRow, outbound_row
 from simulate.store import Process, Store, Transaction
 
@@ -81,7 +84,7 @@ class TwinDecisionTransaction:
     def _persons(self, named: Named) -> dict[tuple[str, str], str]:
         found = {}
         for account_id, phone in named.phones:
-            person_id = self._tx.get("identities", (account_id, "phone", phone))
+            person_id = self._tx.get("identities", numbered(account_id, phone))
             if person_id is not None:
                 found[account_id, phone] = person_id
         return found
@@ -94,6 +97,10 @@ class TwinDecisionTransaction:
                 found.bindings[key] = bound[0]
             if key[1].startswith("cnv_") and key[1] in ours:
                 found.bindings[key] = ours[key[1]]
+
+    async def read_identities(self, person_ids: Sequence[str]) -> dict[str, PersonRef]:
+        await self._tx.statement()
+        return {person_id: known_person(self._tx, person_id).ref for person_id in person_ids}
 
     async def read_facts(self, asked: Asked) -> BatchFacts:
         tx = self._tx

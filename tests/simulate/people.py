@@ -8,7 +8,9 @@ from policycore.event_ledger import KnownPerson
 from policycore.inbound import PersonRef
 from policycore.ledger import WindowRow
 from policycore.model import SuppressionFact
+from policycore.pseudonym import make_pseudonym
 from policycore.registry.snapshot import PauseConfig
+from policycore.store.persons import numbered
 from simulate.configuration import raise_version
 from simulate.rows import PersonRow
 from simulate.store import Transaction
@@ -28,7 +30,17 @@ async def resolve_persons(tx: Transaction, wanted: Sequence[Wanted]) -> dict[Wan
     owners = {}
     for account_id, ref in unique:
         owners[account_id, ref] = await _join(tx, account_id, ref.identities())
+    for account_id, ref in unique:
+        await _give_pseudonym(tx, account_id, owners[account_id, ref])
     return {pair: known_person(tx, owners[pair]) for pair in unique}
+
+
+async def _give_pseudonym(tx: Transaction, account_id: str, person_id: str) -> None:
+    """Whoever has no number gets one that stands for them."""
+    if not known_person(tx, person_id).number:
+        identity = numbered(account_id, make_pseudonym(account_id, person_id, 0))
+        await tx.lock([("identities", identity)])
+        await tx.put("identities", identity, person_id)
 
 
 async def link_persons(tx: Transaction, account_id: str, previous: PersonRef, current: PersonRef) -> None:
@@ -147,6 +159,7 @@ def known_person(tx: Transaction, person_id: str) -> KnownPerson:
             if row.person_id == person_id and row.lifted_at is None
         ),
         asked_back=tx.get("asked", person_id) is not None,
+        pseudonym=values.get("alias", ""),
     )
 
 
