@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from policycore.agent_text import Original
 from policycore.inbound import InstanceStateChange, MediaItem, PersonRef, Receipt
 from policycore.ledger import MessageView, NewDecision, NewMessage, WindowRow
 from policycore.model import SuppressionFact
@@ -145,6 +146,9 @@ class EventTransaction(Protocol):
 
     async def link_persons(self, account_id: str, previous: PersonRef, current: PersonRef) -> None:
         """Makes two identities one person's."""
+
+    async def find_originals(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Original]:
+        """Earlier messages by (instance id, the back end's id); those that nobody recorded are left out."""
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         """Numbers for rows of the policy log."""

@@ -63,6 +63,9 @@ class Message:
     from_business: bool = False
     quoted_external_message_id: str = ""
     is_button_reply: bool = False
+    voice: bool = False
+    seconds: int = 0
+    view_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,9 @@ def _message(message: InboundMessage) -> events_pb2.InboundMessage:
         from_business=message.from_business,
         quoted_external_message_id=message.quoted_external_message_id,
         is_button_reply=message.is_button_reply,
+        voice=message.voice,
+        seconds=message.seconds,
+        view_once=message.view_once,
     )
 
 

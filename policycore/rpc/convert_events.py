@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 MAX_EVENTS = 1_000
 _MAX_KEY = 200
 _MAX_TEXT = 65_536
+_MAX_SECONDS = 86_400
 _CHATS = {0: ChatKind.DIRECT, **{int(kind): kind for kind in ChatKind}}
 """A chat of an unknown kind opens no window."""
 
@@ -133,6 +134,9 @@ def _message(wire: events_pb2.InboundMessage) -> Message:
         from_business=wire.from_business,
         quoted_external_message_id=_text(wire.quoted_external_message_id, 300),
         is_button_reply=wire.is_button_reply,
+        voice=wire.voice,
+        seconds=min(max(wire.seconds, 0), _MAX_SECONDS),
+        view_once=wire.view_once,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.agent_text import Original
 from policycore.event_ledger import (
     EventWrites,
     KnownPerson,
@@ -30,7 +31,7 @@ from policycore.store.event_numbers import next_event_numbers
 from policycore.store.expiry import remove_expired
 from policycore.store.findings import encode_json
 from policycore.store.gateway_line_rows import take_lines
-from policycore.store.message_rows import insert_messages, read_views
+from policycore.store.message_rows import find_originals, insert_messages, read_views
 from policycore.store.person_resolution import link_persons, resolve_persons
 from policycore.store.persons import upsert
 from policycore.store.sweeping import find_stranded
@@ -86,6 +87,9 @@ class SqlEventTransaction:
 
     async def link_persons(self, account_id: str, previous: PersonRef, current: PersonRef) -> None:
         await link_persons(self.connection, account_id, previous, current, self.now)
+
+    async def find_originals(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Original]:
+        return await find_originals(self.connection, wanted)
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         return await next_numbers(self.connection, "decision_log_ids", decisions.c.log_id, count)

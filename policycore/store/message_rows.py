@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.agent_text import Original
 from policycore.ledger import MessageState, MessageView, NewMessage
-from policycore.store.batch_values import Rows, insert_rows, one_of
+from policycore.store.batch_values import Rows, insert_rows, one_of, one_of_rows, rows_parameter
 from policycore.store.tables import messages
 
 
@@ -50,6 +51,28 @@ async def read_views(connection: AsyncConnection, message_ids: Sequence[str]) ->
 @cache
 def _by_id(dialect: str) -> Select[Any]:
     return select(messages).where(one_of(dialect, messages.c.id, "ids"))
+
+
+async def find_originals(
+    connection: AsyncConnection, wanted: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Original]:
+    """Messages by (instance id, the back end's id)."""
+    if not wanted:
+        return {}
+    dialect = connection.dialect.name
+    rows = await connection.execute(
+        _by_external(dialect), rows_parameter(dialect, "keys", sorted(set(wanted)))
+    )
+    return {
+        (row.instance_id, row.external_id): Original(row.id, row.text, row.kind, row.outbound) for row in rows
+    }
+
+
+@cache
+def _by_external(dialect: str) -> Select[Any]:
+    keys = (messages.c.instance_id, messages.c.external_id)
+    columns = (messages.c.id, messages.c.text, messages.c.kind, messages.c.outbound)
+    return select(*keys, *columns).where(one_of_rows(dialect, keys, "keys"))
 
 
 def new_message_row(message: NewMessage) -> dict[str, Any]:

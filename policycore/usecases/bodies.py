@@ -14,6 +14,11 @@ RECEIVED = "message.received"
 OPTED_OUT = "recipient.opted_out"
 STATUS_UPDATED = "message.status_updated"
 EVENT_NAMES = (RECEIVED, OPTED_OUT, STATUS_UPDATED)
+CHANGED = "message.changed"
+ON_PHONE = "message.sent_on_phone"
+WINDOW_CLOSING = "conversation.window_closing"
+FOR_AGENTS_ALONE = frozenset({CHANGED, ON_PHONE, WINDOW_CLOSING})
+"""Only phone systems get these. Customer webhooks promise three names, and who takes all of them expects no other."""
 
 KIND_NAMES = {
     0: "other",

@@ -1,16 +1,19 @@
 """Which 3CX integrations and customer webhooks an event goes to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from policycore.event_ledger import EventWrites, NewDelivery
 from policycore.ids import RandomBytes, new_id
 from policycore.ledger import MessageView
 from policycore.registry.snapshot import InstanceConfig, IntegrationConfig, Snapshot, WebhookConfig
-from policycore.usecases.bodies import OPTED_OUT, RECEIVED, STATUS_UPDATED, status_body
+from policycore.usecases.bodies import FOR_AGENTS_ALONE, OPTED_OUT, RECEIVED, STATUS_UPDATED, status_body
 from policycore.usecases.gateway_lines import tell_chat
 
-_FOR_AGENTS = frozenset({RECEIVED, OPTED_OUT})
+Lines = Callable[[str], str]
+"""A language -> the line that agents of that language read."""
+
+_FOR_AGENTS = FOR_AGENTS_ALONE | {RECEIVED, OPTED_OUT}
 """What a phone system is told. Receipts are for the systems that asked for them: customer webhooks."""
 
 
@@ -21,21 +24,24 @@ def deliveries_for(
     event_name: str,
     body: Mapping[str, Any],
     random_bytes: RandomBytes,
+    lines: Lines | None = None,
 ) -> list[NewDelivery]:
     """A delivery for every integration of the instance that takes inbound messages, and every webhook that
-    wants the event.
+    wants the event. With `lines`, each body has `agent_text`, in the integration's or the account's language.
     """
-    targets: list[tuple[str | None, str | None]] = []
+    targets: list[tuple[str | None, str | None, str]] = []
     account = snapshot.accounts[instance.account_id]
     if event_name in _FOR_AGENTS and account.module_enabled:
         for integration in snapshot.integrations_by_instance.get(instance.instance_id, ()):
             if integration.enabled and integration.inbound_enabled and _takes(integration, event_name):
-                targets.append((integration.integration_id, None))
+                targets.append((integration.integration_id, None, integration.language))
     targets.extend(
-        (None, webhook.webhook_id)
+        (None, webhook.webhook_id, account.language)
         for webhook in snapshot.webhooks.get(instance.account_id, ())
         if _wants(webhook, event_name)
     )
+    languages = {language for _, _, language in targets} if lines is not None else set()
+    worded = {language: {**body, "agent_text": lines(language)} for language in languages if lines}
     return [
         NewDelivery(
             delivery_id=new_id("dlv_", random_bytes),
@@ -45,9 +51,9 @@ def deliveries_for(
             instance_id=instance.instance_id,
             person_id=person_id,
             event_name=event_name,
-            body=body,
+            body=worded.get(language, body),
         )
-        for integration_id, webhook_id in targets
+        for integration_id, webhook_id, language in targets
     ]
 
 
@@ -80,4 +86,6 @@ def _takes(integration: IntegrationConfig, event_name: str) -> bool:
 
 
 def _wants(webhook: WebhookConfig, event_name: str) -> bool:
+    if event_name in FOR_AGENTS_ALONE:
+        return False
     return webhook.enabled and (not webhook.event_names or event_name in webhook.event_names)

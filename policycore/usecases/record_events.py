@@ -2,12 +2,13 @@
 all of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from policycore import steps
+from policycore.agent_text import Original
 from policycore.errors import NotFound
 from policycore.event_ledger import (
     EventLedger,
@@ -29,13 +30,23 @@ from policycore.inbound import (
     Receipt,
 )
 from policycore.interpret import Meaning, PersonState, interpret, is_from_person, language_of, opened_at
-from policycore.ledger import MessageState, MessageView, NewMessage
+from policycore.ledger import MessageView, NewMessage
 from policycore.model import SuppressionFact
 from policycore.optout.match import NO_MATCH, Match
 from policycore.registry.snapshot import AccountConfig, InstanceConfig
-from policycore.usecases.bodies import OPTED_OUT, RECEIVED, received_body
-from policycore.usecases.deliveries import deliveries_for, tell_status
+from policycore.usecases.agent_events import (
+    OriginalKey,
+    changed_body,
+    is_told,
+    lines_of,
+    lines_of_change,
+    on_phone_body,
+    originals_wanted,
+)
+from policycore.usecases.bodies import CHANGED, ON_PHONE, OPTED_OUT, RECEIVED, received_body
+from policycore.usecases.deliveries import Lines, deliveries_for, tell_status
 from policycore.usecases.group_commit import GroupCommit
+from policycore.usecases.inbound_view import inbound_view
 from policycore.usecases.notices import Notice, write_notices
 
 MOST_EVENTS_AT_ONCE = 1_000
@@ -98,6 +109,7 @@ class Batch:
     opted_in: list[str] = field(default_factory=list)
     receipts: list[tuple[str, Receipt]] = field(default_factory=list)
     message_ids: dict[int, list[str]] = field(default_factory=dict)
+    originals: Mapping[OriginalKey, Original] = field(default_factory=dict)
 
 
 class EventRecorder:
@@ -144,6 +156,8 @@ class EventRecorder:
             work, counts = await self._claim(transaction, reports)
             steps.passed("ingest.claimed")
             await self._resolve(batch, work)
+            wanted = originals_wanted((report.instance_id, event) for _, report, event in work)
+            batch.originals = await transaction.find_originals(wanted) if wanted else {}
             for number, report, event in work:
                 self._apply(batch, number, report, event)
             changed = await transaction.apply_receipts(batch.receipts) if batch.receipts else []
@@ -222,7 +236,7 @@ class EventRecorder:
             case MarketingPreference(stopped=stopped):
                 self._preference(batch, event, account, stopped)
             case MessageChange():
-                self._change(batch, instance, event.report)
+                self._change(batch, report, event, event.report, instance, account)
             case IdentityLink():
                 pass  # done before persons were resolved
 
@@ -245,14 +259,18 @@ class EventRecorder:
         )
         # One transaction has one time; a microsecond for each message before it keeps them in order.
         created_at = now + timedelta(microseconds=len(batch.writes.inbound))
-        view = _view(
+        view = inbound_view(
             new_id("msg_", self._random), instance, known, event, message, conversation_id, created_at
         )
         batch.writes.inbound.append(
             NewInbound(view, message.from_business, event.provider_time, message.media)
         )
         batch.message_ids.setdefault(number, []).append(view.message_id)
+        lines = lines_of(instance.instance_id, message, batch.originals)
         if not is_from_person(event):
+            if (instance.instance_id, message.external_message_id) not in batch.originals:
+                body = on_phone_body(instance=instance, person=known, view=view, sent_at=wrote_at)
+                self._forward(batch, instance, known, ON_PHONE, body, lines)
             return
         last_inbound_at = max(last_inbound_at, wrote_at)
         person.conversations[instance.instance_id] = (conversation_id, last_inbound_at)
@@ -278,8 +296,21 @@ class EventRecorder:
         )
         name = OPTED_OUT if meaning.opted_out else RECEIVED
         batch.writes.events.append((name, view))
+        self._forward(batch, instance, known, name, body, lines)
+
+    def _forward(
+        self,
+        batch: Batch,
+        instance: InstanceConfig,
+        known: KnownPerson,
+        name: str,
+        body: Mapping[str, Any],
+        lines: Lines,
+    ) -> None:
         batch.writes.deliveries.extend(
-            deliveries_for(batch.transaction.snapshot, instance, known.person_id, name, body, self._random)
+            deliveries_for(
+                batch.transaction.snapshot, instance, known.person_id, name, body, self._random, lines
+            )
         )
 
     def _name(self, batch: Batch, known: KnownPerson, name: str, language: str) -> None:
@@ -376,9 +407,32 @@ class EventRecorder:
             person.marketing = False
             batch.writes.lifts.append((person.known.person_id, "marketing", "whatsapp.user_preferences"))
 
-    def _change(self, batch: Batch, instance: InstanceConfig, change: MessageChange) -> None:
+    def _change(
+        self,
+        batch: Batch,
+        report: Report,
+        event: InboundEvent,
+        change: MessageChange,
+        instance: InstanceConfig,
+        account: AccountConfig,
+    ) -> None:
         if change.target_external_message_id and change.kind in (3, 4):
             batch.writes.edits.append((instance.instance_id, change.kind, change.target_external_message_id))
+        person = batch.persons.get(_person_key(account.account_id, event.person))
+        if person is None or not _needs_person(event) or not is_told(change):
+            return
+        original = batch.originals.get((instance.instance_id, change.target_external_message_id))
+        conversation_id, last_inbound_at = person.conversations.get(instance.instance_id, ("", None))
+        closes_at = last_inbound_at + account.rules.window if last_inbound_at else None
+        body = changed_body(
+            instance=instance,
+            person=person.known,
+            change=change,
+            original=original,
+            conversation=(conversation_id, closes_at),
+            received_at=opened_at(event, report.received_at, batch.transaction.now),
+        )
+        self._forward(batch, instance, person.known, CHANGED, body, lines_of_change(change, original))
 
 
 def _needs_person(event: InboundEvent) -> bool:
@@ -386,7 +440,9 @@ def _needs_person(event: InboundEvent) -> bool:
     if isinstance(event.report, MarketingPreference):
         return bool(event.person.identities())
     return (
-        isinstance(event.report, Message) and event.chat.name == "DIRECT" and bool(event.person.identities())
+        isinstance(event.report, Message | MessageChange)
+        and event.chat.name == "DIRECT"
+        and bool(event.person.identities())
     )
 
 
@@ -411,36 +467,3 @@ def _blocking_source(suppressions: Sequence[SuppressionFact]) -> str | None:
     """Who suppressed every purpose; the person's own word counts before an administrator's."""
     sources = [entry.source for entry in suppressions if entry.scope == "all"]
     return "person" if "person" in sources else (sources[0] if sources else None)
-
-
-def _view(
-    message_id: str,
-    instance: InstanceConfig,
-    known: KnownPerson,
-    event: InboundEvent,
-    message: Message,
-    conversation_id: str,
-    now: datetime,
-) -> MessageView:
-    return MessageView(
-        message_id=message_id,
-        account_id=instance.account_id,
-        instance_id=instance.instance_id,
-        integration_id=None,
-        conversation_id=conversation_id,
-        person_id=known.person_id,
-        phone=event.person.phone or known.ref.phone,
-        lid=event.person.lid,
-        bsuid=event.person.bsuid,
-        outbound=message.from_business,
-        state=MessageState.SENT if message.from_business else MessageState.RECEIVED,
-        external_message_id=message.external_message_id,
-        text=message.text,
-        created_at=now,
-        updated_at=now,
-        log_id=0,
-        error_code="",
-        error_text="",
-        event_type=0,
-        kind=message.kind,
-    )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from policycore.agent_text import Original
 from policycore.event_ledger import (
     EventTransaction,
     EventWrites,
@@ -62,6 +63,16 @@ class TwinEventTransaction:
     async def link_persons(self, account_id: str, previous: PersonRef, current: PersonRef) -> None:
         await self._tx.statement()
         await link_persons(self._tx, account_id, previous, current)
+
+    async def find_originals(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Original]:
+        if wanted:
+            await self._tx.statement()
+        found = {}
+        for row in self._tx.rows("messages"):
+            view = row.view
+            if (key := (view.instance_id, view.external_message_id)) in wanted:
+                found[key] = Original(view.message_id, view.text, view.kind, view.outbound)
+        return found
 
     async def next_log_ids(self, count: int) -> Sequence[int]:
         return next_log_ids(self._tx.store, count)

@@ -15,6 +15,7 @@ from edge.webhooks.whatsapp.fields import (
     as_object,
     child,
     elements,
+    flag,
     identifier,
     name,
     number,
@@ -25,6 +26,7 @@ from edge.webhooks.whatsapp.jids import lid_of, parse_jid, phone_of
 from edge.webhooks.whatsapp.model import ChangeKind, Media, MessageKind, PersonRef
 
 MAX_WRAPPERS = 8
+MAX_SECONDS = 86_400
 _MAX_HASH_BYTES = 64
 
 
@@ -37,6 +39,9 @@ class Content:
     media: tuple[Media, ...] = ()
     is_button_reply: bool = False
     quoted_id: str = ""
+    voice: bool = False
+    seconds: int = 0
+    view_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ _WRAPPERS = (
     "lottieStickerMessage",
     "associatedChildMessage",
 )
+_VIEW_ONCE = ("viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension")
 # Beside the content, or instead of it: what the apps tell each other, and nobody said.
 _METADATA = frozenset({"messageContextInfo", "contextInfo", "base64", "mediaUrl", "chatwootMessageId"})
 _SILENT = frozenset(
@@ -92,14 +98,16 @@ def read_content(message: Json) -> Content | Change | None:
 
     A kind that is not known here is `MessageKind.OTHER`, since somebody did write.
     """
-    message = _unwrapped(message)
+    message, once = _unwrapped(message)
     if protocol := child(message, "protocolMessage"):
         return change_from_protocol(protocol)
     if reaction := child(message, "reactionMessage"):
         return _reaction(reaction)
     for field_name, value in message.items():
         if (read := _READERS.get(field_name)) is not None and value:
-            return _with_quote(read(as_object(value), message), as_object(value))
+            part = as_object(value)
+            once = once or flag(part, "viewOnce")
+            return _with_quote(replace(read(part, message), view_once=once), part)
     if isinstance(said := message.get("conversation"), str) and said:
         return Content(MessageKind.TEXT, text(message, "conversation"))
     said_nothing = {field_name for field_name, value in message.items() if value is not None} - _METADATA
@@ -128,18 +136,21 @@ def quoted_id(context: Json) -> str:
     return identifier(context, "stanzaId", "stanzaID")
 
 
-def _unwrapped(message: Json) -> Json:
+def _unwrapped(message: Json) -> tuple[Json, bool]:
+    """The message inside all wrappers, and whether one of them says that it may be seen once only."""
+    once = False
     for _ in range(MAX_WRAPPERS):
         inner: Json = {}
         for wrapper in _WRAPPERS:
             if inner := child(child(message, wrapper), "message", "Message"):
+                once = once or wrapper in _VIEW_ONCE
                 break
         if not inner:
             break
         # Evolution API puts the file's address beside the wrapper, not inside it.
         outer = {key: message[key] for key in ("mediaUrl",) if key in message}
         message = {**outer, **inner}
-    return message
+    return message, once
 
 
 def _with_quote(content: Content, part: Json) -> Content:
@@ -174,9 +185,16 @@ def _file(kind: MessageKind) -> Callable[[Json, Json], Content]:
             file_name=name(part, "fileName", "title"),
             sha256=_hash(part.get("fileSha256") or part.get("fileSHA256")),
         )
-        return Content(kind, text(part, "caption"), (media,))
+        length = seconds_of(part.get("seconds"))
+        return Content(kind, text(part, "caption"), (media,), voice=flag(part, "ptt", "PTT"), seconds=length)
 
     return read
+
+
+def seconds_of(value: object) -> int:
+    """A length in whole seconds; 0 if it is none, or longer than a day."""
+    seconds = number(value)
+    return int(seconds) if seconds is not None and 0 <= seconds <= MAX_SECONDS else 0
 
 
 def _extended_text(part: Json, _: Json) -> Content:

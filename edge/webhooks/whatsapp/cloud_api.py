@@ -164,6 +164,7 @@ def _written(
             from_business=from_business,
             quoted_external_message_id=identifier(child(message, "context"), "id"),
             is_button_reply=said.is_button_reply,
+            voice=said.voice,
         )
         kind = "message"
     return InboundEvent(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge.webhooks.whatsapp import renderings
-from edge.webhooks.whatsapp.fields import Json, as_object, child, elements, identifier, name, text, url
+from edge.webhooks.whatsapp.fields import Json, as_object, child, elements, flag, identifier, name, text, url
 from edge.webhooks.whatsapp.jids import phone_from_digits
 from edge.webhooks.whatsapp.model import ChangeKind, Media, MessageKind
 
@@ -22,6 +22,7 @@ class Said:
     text: str = ""
     media: tuple[Media, ...] = ()
     is_button_reply: bool = False
+    voice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _file(kind: MessageKind) -> Callable[[Json, Json], Said]:
             file_name=name(part, "filename"),
             sha256=identifier(part, "sha256"),
         )
-        return Said(kind, text(part, "caption"), (media,))
+        return Said(kind, text(part, "caption"), (media,), voice=flag(part, "voice"))
 
     return read
 

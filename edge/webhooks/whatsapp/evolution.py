@@ -167,6 +167,9 @@ def _message(said: Content, key: _Key, element: Json) -> InboundMessage:
         from_business=key.from_business,
         quoted_external_message_id=said.quoted_id or quoted_id(child(element, "contextInfo")),
         is_button_reply=said.is_button_reply,
+        voice=said.voice,
+        seconds=said.seconds,
+        view_once=said.view_once,
     )
 
 

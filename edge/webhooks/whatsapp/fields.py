@@ -162,10 +162,10 @@ def identifier(parent: Json, *names: str) -> str:
     return ""
 
 
-def flag(parent: Json, field_name: str) -> bool:
-    """True for true, and for the word in a string."""
-    value = parent.get(field_name)
-    return value is True or (isinstance(value, str) and value.lower() == "true")
+def flag(parent: Json, *names: str) -> bool:
+    """True if one of the named fields is true, or the word in a string."""
+    values = [parent.get(field_name) for field_name in names]
+    return any(value is True or (isinstance(value, str) and value.lower() == "true") for value in values)
 
 
 def number(value: object) -> int | float | None:

@@ -104,6 +104,9 @@ def _read_message(payload: Json, _: Json, own_phone: str) -> InboundEvent | None
         from_business=where.from_business,
         quoted_external_message_id=split_id(child(payload, "replyTo").get("id")).bare or said.quoted_id,
         is_button_reply=said.is_button_reply,
+        voice=said.voice,
+        seconds=said.seconds,
+        view_once=said.view_once,
     )
     return InboundEvent(
         event_key("message", where.message_id), message, moment(payload.get("timestamp")), person, where.chat

@@ -5,6 +5,7 @@ object, WEBJS and WPP a `type`. Media may be announced without being there, coor
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from edge.webhooks.whatsapp import renderings
 from edge.webhooks.whatsapp.baileys import Change, Content
@@ -62,11 +63,12 @@ def read_content(payload: Json) -> Content | None:
         read = [renderings.card_from_vcard(card) for card in cards[: renderings.MAX_LISTED]]
         return Content(MessageKind.CONTACTS, renderings.contacts(read))
     if payload.get("hasMedia") is True or child(payload, "media"):
-        return Content(_file_kind(payload, found), body or found.text, (_media(payload, found),))
+        file = (_media(payload, found),)
+        return replace(found, kind=_file_kind(payload, found), text=body or found.text, media=file)
     if found.kind is MessageKind.OTHER and body:
         return Content(MessageKind.TEXT, body)
     said = found.text if found.kind in {MessageKind.POLL, MessageKind.ORDER} else body or found.text
-    return Content(found.kind, said or body, found.media, found.is_button_reply, found.quoted_id)
+    return replace(found, text=said or body)
 
 
 def contact_name(payload: Json) -> str:
@@ -77,7 +79,7 @@ def contact_name(payload: Json) -> str:
 
 def _content_by_type(engine_type: str) -> Content:
     kind = _TYPES.get(engine_type, MessageKind.OTHER)
-    return Content(kind, is_button_reply=engine_type in _TAPS)
+    return Content(kind, is_button_reply=engine_type in _TAPS, voice=engine_type == "ptt")
 
 
 def _place(place: Json) -> Content:

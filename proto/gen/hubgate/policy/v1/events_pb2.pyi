@@ -322,6 +322,9 @@ class InboundMessage(_message.Message):
     FROM_BUSINESS_FIELD_NUMBER: _builtins.int
     QUOTED_EXTERNAL_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     IS_BUTTON_REPLY_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    VIEW_ONCE_FIELD_NUMBER: _builtins.int
     external_message_id: _builtins.str
     """The back end's message id."""
     kind: Global___MessageKind.ValueType
@@ -336,6 +339,12 @@ class InboundMessage(_message.Message):
     """Id of the message this one answers, if any."""
     is_button_reply: _builtins.bool
     """True if the person tapped a button or a list row rather than wrote."""
+    voice: _builtins.bool
+    """True for a voice note, which is recorded in the chat, rather than an audio file."""
+    seconds: _builtins.int
+    """Length of a voice note in seconds, if the back end said so."""
+    view_once: _builtins.bool
+    """True if it may be looked at once only; back ends rarely have what it holds."""
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___Media]:
         """Files."""
@@ -351,10 +360,13 @@ class InboundMessage(_message.Message):
         from_business: _builtins.bool = ...,
         quoted_external_message_id: _builtins.str = ...,
         is_button_reply: _builtins.bool = ...,
+        voice: _builtins.bool = ...,
+        seconds: _builtins.int = ...,
+        view_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_name", b"contact_name", "external_message_id", b"external_message_id", "from_business", b"from_business", "is_button_reply", b"is_button_reply", "kind", b"kind", "media", b"media", "quoted_external_message_id", b"quoted_external_message_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_name", b"contact_name", "external_message_id", b"external_message_id", "from_business", b"from_business", "is_button_reply", b"is_button_reply", "kind", b"kind", "media", b"media", "quoted_external_message_id", b"quoted_external_message_id", "seconds", b"seconds", "text", b"text", "view_once", b"view_once", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -109,6 +109,7 @@ class Integration(_message.Message):
     SMS_PATH_FIELD_NUMBER: _builtins.int
     QUERY_TOKEN_ENABLED_FIELD_NUMBER: _builtins.int
     DIALECT_PATH_FIELD_NUMBER: _builtins.int
+    WINDOW_NOTICE_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """`int_…`."""
     account_id: _builtins.str
@@ -169,6 +170,12 @@ class Integration(_message.Message):
     def crm_fold_within(self) -> _duration_pb2.Duration:
         """Reports of missed calls of one number within this time are one call; unset for 2 minutes."""
 
+    @_builtins.property
+    def window_notice(self) -> _duration_pb2.Duration:
+        """How long before the end of a conversation window agents who owe an answer are told; unset for 60 minutes, 0 for
+        never.
+        """
+
     def __init__(
         self,
         *,
@@ -197,10 +204,11 @@ class Integration(_message.Message):
         sms_path: _builtins.str = ...,
         query_token_enabled: _builtins.bool = ...,
         dialect_path: _builtins.str = ...,
+        window_notice: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cool_down", b"cool_down", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "window_notice", b"window_notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "dialect_path", b"dialect_path", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "query_token_enabled", b"query_token_enabled", "requests_per_minute", b"requests_per_minute", "sms_path", b"sms_path", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allowed_addresses", b"allowed_addresses", "auth_mode", b"auth_mode", "call_events_enabled", b"call_events_enabled", "cool_down", b"cool_down", "country", b"country", "created_at", b"created_at", "crm_fold_within", b"crm_fold_within", "crm_requests_per_minute", b"crm_requests_per_minute", "crm_unanswered_sends", b"crm_unanswered_sends", "default_instance_id", b"default_instance_id", "destination_kind", b"destination_kind", "destination_url", b"destination_url", "dialect_path", b"dialect_path", "enabled", b"enabled", "inbound_enabled", b"inbound_enabled", "instance_ids", b"instance_ids", "integration_id", b"integration_id", "language", b"language", "name", b"name", "outbound_enabled", b"outbound_enabled", "query_token_enabled", b"query_token_enabled", "requests_per_minute", b"requests_per_minute", "sms_path", b"sms_path", "webhook_path", b"webhook_path", "window_notice", b"window_notice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
