@@ -46,6 +46,10 @@ CrmUnanswered = Annotated[
         "--crm-unanswered-sends/--no-crm-unanswered-sends", help="Send call_ended for unanswered calls."
     ),
 ]
+WindowNotice = Annotated[
+    str | None,
+    typer.Option(help="How long before a window ends agents who owe an answer are told; 0s for never."),
+]
 Language = Annotated[str | None, typer.Option(help="en or ar.")]
 Inbound = Annotated[bool | None, typer.Option("--inbound/--no-inbound", help="Forward inbound messages.")]
 Outbound = Annotated[bool | None, typer.Option("--outbound/--no-outbound", help="Send replies.")]
@@ -76,6 +80,7 @@ def create_integration(
     crm_requests_per_minute: CrmPerMinute = None,
     crm_fold_within: CrmFold = None,
     crm_unanswered_sends: CrmUnanswered = None,
+    window_notice: WindowNotice = None,
     language: Language = None,
     inbound: Inbound = True,
     outbound: Outbound = True,
@@ -87,7 +92,8 @@ def create_integration(
     """Make an integration. Its secrets are shown once."""
     given = _given(
         name, instance, default_instance, auth_mode, allow, destination, destination_url, country,
-        requests_per_minute, cool_down, language, inbound, outbound, call_events, query_token, enabled,
+        requests_per_minute, cool_down, window_notice, language, inbound, outbound, call_events, query_token,
+        enabled,
         crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(account_id=account, **given)
@@ -116,6 +122,7 @@ def update_integration(
     crm_requests_per_minute: CrmPerMinute = None,
     crm_fold_within: CrmFold = None,
     crm_unanswered_sends: CrmUnanswered = None,
+    window_notice: WindowNotice = None,
     language: Language = None,
     inbound: Inbound = None,
     outbound: Outbound = None,
@@ -127,8 +134,9 @@ def update_integration(
     """Change what is named of an integration."""
     given = _given(
         name, instance, default_instance, auth_mode, [] if allow_all else allow, destination,
-        destination_url, country, requests_per_minute, cool_down, language, inbound, outbound, call_events,
-        query_token, enabled, crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
+        destination_url, country, requests_per_minute, cool_down, window_notice, language, inbound, outbound,
+        call_events, query_token, enabled,
+        crm=(crm_requests_per_minute, crm_fold_within, crm_unanswered_sends),
     )  # fmt: skip
     wire = pb.Integration(integration_id=integration_id, **given)
     request = pb.UpdateIntegrationRequest(integration=wire, fields=sorted(given))
@@ -248,6 +256,7 @@ def _given(
     country: str | None,
     requests_per_minute: int | None,
     cool_down: str | None,
+    window_notice: str | None,
     language: str | None,
     inbound: bool | None,
     outbound: bool | None,
@@ -285,6 +294,8 @@ def _given(
         values["cool_down"] = span_to_wire(read_span("--cool-down", cool_down))
     if crm_fold_within is not None:
         values["crm_fold_within"] = span_to_wire(read_span("--crm-fold-within", crm_fold_within))
+    if window_notice is not None:
+        values["window_notice"] = span_to_wire(read_span("--window-notice", window_notice))
     return {field: value for field, value in values.items() if value is not None}
 
 

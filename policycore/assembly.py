@@ -60,7 +60,9 @@ from policycore.store.registry_uses import record_token_uses
 from policycore.store.retention import Keeping, Retention
 from policycore.store.threecx_watches import SqlPbxLedger
 from policycore.store.unknowns import SqlUnknownLedger
+from policycore.store.window_notices import SqlWindowNotices
 from policycore.system_watch import CoreWatch
+from policycore.usecases.announce_windows import WindowAnnouncer
 from policycore.usecases.check_connection import ConnectionCheck, ConnectionParts
 from policycore.usecases.crm_reports import CrmReports
 from policycore.usecases.decide_batch import BatchDecider
@@ -72,6 +74,7 @@ from policycore.usecases.settle_unknown import UnknownMessages
 from policycore.usecases.submit import Submitter
 from policycore.usecases.tell_missed_calls import MissedCalls
 from policycore.usecases.watch_acknowledgements import AcknowledgementWatch
+from policycore.window_watch import WindowWatch
 
 FRESH_SECONDS = 1.5
 """A copy of the configuration older than this guards nobody: senders then stop by themselves."""
@@ -99,6 +102,7 @@ class PolicyCore:
     unknowns: SqlUnknownLedger
     acknowledgements: AcknowledgementWatch
     pbx_watcher: PbxWatcher
+    windows: WindowWatch
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -226,6 +230,9 @@ async def assemble(around: Surroundings) -> PolicyCore:
     retention = RetentionWatch(Retention(database, keeping), use_cases.metrics, around.monotonic)
     opt_outs = OptOutWatch(SqlEventLedger(database, config.at), ways.guards, clock)
     reconciler = Reconciler(unknowns, ways.senders, config.current, around.random_bytes, outbox.wake)
+    announcer = WindowAnnouncer(
+        SqlWindowNotices(database, config.at), config.current, around.random_bytes, outbox.wake
+    )
     return PolicyCore(
         database,
         config,
@@ -243,6 +250,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         unknowns,
         AcknowledgementWatch(SqlAcknowledgements(database), changes.notify),
         _pbx_watcher(around, database, sealing, config, use_cases, ways),
+        WindowWatch(announcer),
     )
 
 

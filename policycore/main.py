@@ -28,6 +28,7 @@ DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
 RECONCILE_SECONDS = 2.0
 RETENTION_SECONDS = 60.0
+WINDOWS_SECONDS = 30.0
 CLEAN_EVERY = 12
 """Expired rows are removed at every twelfth sweep: once a minute."""
 
@@ -61,6 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
             asyncio.create_task(_keep_house(core)),
             asyncio.create_task(core.invariants.run_every(settings.invariants_every_seconds)),
             asyncio.create_task(core.retention.run_every(RETENTION_SECONDS)),
+            asyncio.create_task(core.windows.run_every(WINDOWS_SECONDS)),
             asyncio.create_task(_reconcile(core)),
             asyncio.create_task(core.ways.keep_certificates()),
         ]

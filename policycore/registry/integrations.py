@@ -30,6 +30,8 @@ DEFAULT_CRM_REQUESTS_PER_MINUTE = 600
 DEFAULT_CRM_FOLD_SECONDS = 120
 _LONGEST_COOL_DOWN_SECONDS = 24 * 3600
 _LONGEST_CRM_FOLD_SECONDS = 3600
+DEFAULT_NOTICE_SECONDS = 3600
+_LONGEST_NOTICE_SECONDS = 12 * 3600
 _MOST_REQUESTS_PER_MINUTE = 1_000_000
 
 
@@ -196,6 +198,8 @@ def default_templates(integration_id: str, language: str) -> list[TemplateRow]:
 def _checked_numbers(row: IntegrationRow) -> IntegrationRow:
     if not 0 <= row.cool_down_seconds <= _LONGEST_COOL_DOWN_SECONDS:
         raise Malformed("integration.cool_down", "must lie between 0 and 24 hours.")
+    if not 0 <= row.window_notice_seconds <= _LONGEST_NOTICE_SECONDS:
+        raise Malformed("integration.window_notice", "must lie between 0 and 12 hours.")
     if not 0 <= row.crm_fold_seconds <= _LONGEST_CRM_FOLD_SECONDS:
         raise Malformed("integration.crm_fold_within", "must lie between 0 and 1 hour.")
     name, default = "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE

@@ -126,6 +126,7 @@ class IntegrationRow:
     crm_fold_seconds: int = 120
     crm_unanswered_sends: bool = False
     query_token_enabled: bool = False
+    window_notice_seconds: int = 3600
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,8 @@ class IntegrationConfig:
     crm_unanswered_sends: bool = False
     sms: ThreecxSmsConfig | None = None
     query_token_enabled: bool = False
+    window_notice_seconds: int = 3600
+    """How long before a window ends agents who owe an answer are told; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -10,6 +10,7 @@ from policycore.errors import Malformed
 from policycore.registry.integrations import (
     DEFAULT_COOL_DOWN_SECONDS,
     DEFAULT_CRM_FOLD_SECONDS,
+    DEFAULT_NOTICE_SECONDS,
     IntegrationView,
 )
 from policycore.registry.registry import Registry
@@ -66,6 +67,15 @@ def _crm_fold(wire: pb.Integration) -> Mapping[str, object]:
     return {"crm_fold_seconds": int(seconds)}
 
 
+def _window_notice(wire: pb.Integration) -> Mapping[str, object]:
+    if not wire.HasField("window_notice"):
+        return {"window_notice_seconds": DEFAULT_NOTICE_SECONDS}
+    seconds = read_span("integration.window_notice", wire.window_notice).total_seconds()
+    if seconds != int(seconds):
+        raise Malformed("integration.window_notice", "must be whole seconds.")
+    return {"window_notice_seconds": int(seconds)}
+
+
 _FIELDS: Readers[pb.Integration] = {
     **plain("name", "enabled"),
     "auth_mode": _auth_mode,
@@ -78,6 +88,7 @@ _FIELDS: Readers[pb.Integration] = {
     },
     **plain("destination_url", "country", "requests_per_minute"),
     "cool_down": _cool_down,
+    "window_notice": _window_notice,
     **plain("language", "crm_requests_per_minute", "crm_unanswered_sends"),
     "crm_fold_within": _crm_fold,
     **plain("query_token_enabled"),
@@ -214,6 +225,7 @@ def integration_to_wire(view: IntegrationView) -> pb.Integration:
         country=row.country,
         requests_per_minute=row.requests_per_minute,
         cool_down=to_duration(row.cool_down_seconds),
+        window_notice=to_duration(row.window_notice_seconds),
         language=row.language,
         webhook_path=f"/integrations/3cx/webhook/{row.id}",
         crm_requests_per_minute=row.crm_requests_per_minute,

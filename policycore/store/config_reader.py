@@ -268,6 +268,7 @@ def _integration(
         next_signing=following,
         sms=sms,
         query_token_enabled=row.query_token_enabled,
+        window_notice_seconds=row.window_notice_seconds,
     )
 
 

@@ -19,6 +19,7 @@ from policycore.store.tables import (
     refusals,
     signature_claims,
     unmatched_receipts,
+    window_notices,
 )
 
 INBOX_LIFE = timedelta(days=9)
@@ -28,6 +29,9 @@ documentation).
 
 UNMATCHED_LIFE = timedelta(days=1)
 LINES_LIFE = timedelta(days=1)
+NOTICES_LIFE = timedelta(days=30)
+"""Longer than any conversation window: nobody is told of it again."""
+
 EVENTS_LIFE = timedelta(days=30)
 REFUSALS_LIFE = timedelta(days=90)
 """How long the security log is kept."""
@@ -57,6 +61,7 @@ _EXPIRING: Sequence[_Expiring] = (
     _Expiring(cool_downs.c.until),
     _Expiring(call_folds.c.expires_at),
     _Expiring(gateway_lines.c.written_at, LINES_LIFE),
+    _Expiring(window_notices.c.told_at, NOTICES_LIFE),
     _Expiring(refusals.c.minute, REFUSALS_LIFE),
     _Expiring(invariant_violations.c.seen_at, VIOLATIONS_LIFE),
 )

@@ -27,6 +27,7 @@ from policycore.store.tables import (
     pauses,
     persons,
     suppressions,
+    window_notices,
     windows,
 )
 
@@ -189,6 +190,7 @@ async def join_persons(connection: AsyncConnection, survivor: str, other: str, n
     await connection.execute(update(outbox).where(*waiting).values(person_id=survivor))
     await _move_cool_downs(connection, survivor, other)
     await _move_questions(connection, survivor, other)
+    await _move_notices(connection, survivor, other)
     paused = (pauses.c.scope == "person", pauses.c.scope_id == other)
     moved = await connection.execute(update(pauses).where(*paused).values(scope_id=survivor))
     if moved.rowcount:
@@ -242,5 +244,21 @@ async def _move_cool_downs(connection: AsyncConnection, survivor: str, other: st
                 # With the message that holds it: only that one gives it back.
                 set_={"until": moved.excluded.until, "message_id": moved.excluded.message_id},
                 where=cool_downs.c.until < moved.excluded.until,
+            )
+        )
+
+
+async def _move_notices(connection: AsyncConnection, survivor: str, other: str) -> None:
+    """Agents were told of the later of two windows, or will be."""
+    table = window_notices
+    rows = (await connection.execute(select(table).where(table.c.person_id == other))).all()
+    await connection.execute(delete(table).where(table.c.person_id == other))
+    for row in rows:
+        moved = upsert(connection, table).values({**row._mapping, "person_id": survivor})
+        await connection.execute(
+            moved.on_conflict_do_update(
+                index_elements=["integration_id", "instance_id", "person_id"],
+                set_={"last_inbound_at": moved.excluded.last_inbound_at, "told_at": moved.excluded.told_at},
+                where=table.c.last_inbound_at < moved.excluded.last_inbound_at,
             )
         )

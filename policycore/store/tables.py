@@ -43,6 +43,7 @@ from policycore.store.threecx_sms_tables import threecx_sms_keys as threecx_sms_
 from policycore.store.threecx_sms_tables import threecx_sms_numbers as threecx_sms_numbers
 from policycore.store.types import Instant
 from policycore.store.unknown_tables import unknown_messages as unknown_messages
+from policycore.store.window_tables import window_notices as window_notices
 
 # --- configuration
 # -------------------------------------------------------------------------------------------------
@@ -142,6 +143,7 @@ integrations = Table(
     Column("crm_fold_seconds", Integer, nullable=False, server_default=text("120")),
     Column("crm_unanswered_sends", Boolean, nullable=False, server_default=false()),
     Column("language", String(8), nullable=False, server_default="en"),
+    Column("window_notice_seconds", Integer, nullable=False, server_default=text("3600")),
     Column("created_at", Instant, nullable=False),
     Column("query_token_enabled", Boolean, nullable=False, server_default=false()),
 )
@@ -251,6 +253,7 @@ windows = Table(
     Column("last_inbound_at", Instant, nullable=False),
     Column("conversation_id", String(64), nullable=False, unique=True),
     Column("closed_by_backend_at", Instant),
+    Index("ix_windows_last_inbound_at", "last_inbound_at"),
 )
 """`last_inbound_at` is on the provider's clock and never moves back."""
 
