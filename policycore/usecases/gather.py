@@ -90,7 +90,8 @@ def prepare(command: SubmitCommand, snapshot: Snapshot, now: datetime) -> Prepar
         template = None
     if intent.event_type in TEMPLATED and template is not None and template.enabled:
         values = {
-            "customer_phone": phone or intent.phone_text,
+            # A person is not told of the number that only agents see.
+            "customer_phone": "" if is_pseudonym(phone or "") else phone or intent.phone_text,
             "agent_extension": intent.agent_extension,
             "queue": intent.queue,
             "call_time": intent.call_time,

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from policycore.inbound import IdentityLink, InboundEvent, PersonRef
-from policycore.model import Action
+from policycore.model import Action, EventType, Source
 from policycore.pseudonym import is_pseudonym, make_pseudonym
 from policycore.reasons import ReasonCode
 from policycore.store import tables
@@ -122,3 +122,33 @@ async def test_the_policy_log_masks_it_like_a_phone(core: CoreParts) -> None:
     async with core.database.reading() as connection:
         masked = (await connection.execute(select(tables.decisions.c.phone_masked))).scalars().all()
     assert masked and all("•" in each for each in masked)
+
+
+async def test_customer_systems_may_answer_it_too(core: CoreParts) -> None:
+    await core.inbound("hi", person=BSUID)
+    (shown,) = await _shown(core)
+    answer = await core.reply(phone_text=shown, source=Source.SEND_API, integration_id=None)
+    assert answer.decision.action is Action.SEND
+    assert core.senders.sent[0].bsuid == BSUID.bsuid
+
+
+async def test_a_template_does_not_tell_the_person_the_number(core: CoreParts) -> None:
+    await core.inbound("hi", person=LID)
+    (shown,) = await _shown(core)
+    await core.reply(phone_text=shown, event_type=EventType.MISSED_CALL, text="", purpose_text="")
+    (sent,) = core.senders.sent
+    assert sent.text == "Sorry we missed your call, ."
+
+
+async def test_a_number_of_another_account_is_nobodys_here(core: CoreParts) -> None:
+    row = {
+        "account_id": "acc_2",
+        "kind": "alias",
+        "value": make_pseudonym("acc_2", "per_x", 0),
+        "person_id": "per_x",
+        "created_at": core.clock(),
+    }
+    async with core.database.transaction() as connection:
+        await connection.execute(insert(tables.identities), [row])
+    answer = await core.reply(phone_text=row["value"])
+    assert answer.decision.reason is ReasonCode.WINDOW_NEVER_OPENED
