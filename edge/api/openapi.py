@@ -47,7 +47,10 @@ def openapi_document() -> Spec:
             "/api/send-message": {"post": _send_message()},
             "/api/messages/{message_id}": {"get": _get_message()},
         },
-        "webhooks": {name: {"post": _posted(name)} for name in schemas.POSTED_EVENTS},
+        "webhooks": {
+            **{name: {"post": _posted(name)} for name in schemas.POSTED_EVENTS},
+            **{name: {"post": _told(name)} for name in schemas.AGENT_EVENTS},
+        },
         "components": {
             "schemas": {
                 "ThreecxEvent": schemas.threecx_event(),
@@ -62,6 +65,7 @@ def openapi_document() -> Spec:
                 "MessageStatus": schemas.message_status(),
                 "PostedEvent": schemas.posted_event(),
                 **openapi_sms.components(),
+                "AgentEvent": schemas.agent_event(),
             },
             "securitySchemes": {
                 "threecxSecret": {"type": "apiKey", "in": "header", "name": "X-WhatsApp-Gateway-3CX-Secret"},
@@ -322,9 +326,29 @@ def _posted(event_name: str) -> Spec:
         "message_text": "Where is my order?",
         "message_type": "text",
     }
+    return _event(event_name, f"The gateway posts {event_name}", _body("PostedEvent", example))
+
+
+def _told(event_name: str) -> Spec:
+    example: Spec = {
+        "event": event_name,
+        "instance_id": "ins_2f6c1a",
+        "instance_name": "Support",
+        "customer_phone": "+966500000000",
+        "customer_hidden": False,
+        "conversation_id": "cnv_8d21",
+        "person_id": "per_77aa",
+        "contact_name": "Sara",
+        "agent_text": "[Deleted a message]",
+    }
+    summary = f"The gateway posts {event_name} to a 3CX endpoint, for agents"
+    return _event(event_name, summary, _body("AgentEvent", example))
+
+
+def _event(event_name: str, summary: str, body: Spec) -> Spec:
     return {
         "tags": ["Events"],
-        "summary": f"The gateway posts {event_name}",
+        "summary": summary,
         "operationId": event_name.replace(".", "_"),
         "parameters": [
             _header("X-WhatsApp-Gateway-Event", "The event.", required=True),
@@ -336,6 +360,6 @@ def _posted(event_name: str) -> Spec:
             ),
             _header("X-WhatsApp-Gateway-Delivery", "Stable over retries.", required=True),
         ],
-        "requestBody": _body("PostedEvent", example),
+        "requestBody": body,
         "responses": {"2XX": {"description": "Taken; anything else is tried again."}},
     }

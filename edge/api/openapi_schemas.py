@@ -240,7 +240,12 @@ def posted_event() -> dict[str, Any]:
             "instance_id": _TEXT,
             "instance_name": _TEXT,
             "from": _TEXT | {"examples": [_PHONE]},
+            "from_hidden": {
+                "type": "boolean",
+                "description": "`from` stands for somebody whose phone is hidden.",
+            },
             "message_text": _TEXT,
+            "agent_text": _TEXT | {"description": "The message as agents read it, in their language."},
             "message_type": _TEXT,
             **{name: {"type": ["string", "null"]} for name in optional},
             "received_at": _MOMENT,
@@ -251,6 +256,34 @@ def posted_event() -> dict[str, Any]:
     }
 
 
+def agent_event() -> dict[str, Any]:
+    """The flat body of events that go to a 3CX endpoint alone."""
+    return {
+        "type": "object",
+        "required": ["event", "instance_id", "instance_name", "customer_phone", "person_id", "agent_text"],
+        "properties": {
+            "event": _TEXT | {"enum": list(AGENT_EVENTS)},
+            "instance_id": _TEXT,
+            "instance_name": _TEXT,
+            "customer_phone": _TEXT | {"examples": [_PHONE]},
+            "customer_hidden": {"type": "boolean"},
+            "agent_text": _TEXT,
+            "conversation_id": _TEXT,
+            "person_id": _TEXT,
+            "contact_name": _TEXT,
+            "change": _TEXT | {"enum": ["reaction", "reaction_removed", "edited", "deleted"]},
+            "by_business": {"type": "boolean"},
+            "outside_policy": {"type": "boolean"},
+            "message_text": _TEXT,
+            "message_id": {"type": ["string", "null"]},
+            "external_message_id": _TEXT,
+            "window_expires_at": {"type": ["string", "null"], "format": "date-time"},
+        },
+        "additionalProperties": True,
+    }
+
+
+AGENT_EVENTS: Final = ("message.changed", "message.sent_on_phone", "conversation.window_closing")
 POSTED_EVENTS: Final = ("message.received", "recipient.opted_out", "message.status_updated")
 
 

@@ -42,7 +42,7 @@ _OUTBOX_INDEXES = {
 """Before 0006."""
 
 _WINDOW_INDEXES = {"ix_windows_last_inbound_at": "windows (last_inbound_at)"}
-"""Before 0013, which follows 0014: that it has run is told by its table."""
+"""Before 0012."""
 
 
 def _utc_now() -> datetime:
@@ -57,15 +57,12 @@ async def prepared(
 
     Errors: SQLAlchemy's `DBAPIError` if the database cannot be reached or a lock not be had.
     """
-    if revision is None:
+    if revision is None or revision >= "0012":
         yield
         return
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            if revision >= "0006" and await _exists(connection, "window_notices"):
-                yield
-                return
             await _take_turn(connection)
             if await _is_ordinary(connection):
                 await _build_indexes(connection, _INDEXES)
@@ -91,11 +88,6 @@ async def _take_turn(connection: AsyncConnection) -> None:
     mine = text(f"SELECT pg_try_advisory_lock({_TURN})")
     while not await connection.scalar(mine):  # noqa: ASYNC110 - whoever has it is another process
         await asyncio.sleep(0.2)
-
-
-async def _exists(connection: AsyncConnection, table: str) -> bool:
-    found = await connection.scalar(text("SELECT to_regclass(:table) IS NOT NULL"), {"table": table})
-    return bool(found)
 
 
 async def _is_ordinary(connection: AsyncConnection) -> bool:

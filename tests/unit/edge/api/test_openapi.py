@@ -46,7 +46,10 @@ def codes_of(path: str, method: str = "post") -> dict[tuple[str, int], str]:
 def test_the_frame() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
     assert {"title", "version", "description", "license"} <= set(DOCUMENT["info"])
-    assert set(DOCUMENT["webhooks"]) == {"message.received", "recipient.opted_out", "message.status_updated"}
+    assert set(DOCUMENT["webhooks"]) == {
+        *("message.received", "recipient.opted_out", "message.status_updated"),
+        *("message.changed", "message.sent_on_phone", "conversation.window_closing"),
+    }
 
 
 def test_every_reference_leads_somewhere() -> None:
