@@ -15,7 +15,7 @@ from policycore.inbound import InboundEvent, Message, MessageChange
 from policycore.rpc.convert_events import report_from_wire
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "whatsapp"
-TABLE: dict[str, dict[str, dict[str, list[str]]]] = yaml.safe_load(
+TABLE: dict[str, dict[str, list[str]]] = yaml.safe_load(
     (Path(__file__).parent / "lines.yaml").read_text("utf-8")
 )
 CASES = [(backend, name) for backend, bodies in TABLE.items() for name in bodies]
