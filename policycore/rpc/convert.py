@@ -15,6 +15,7 @@ from policycore.registry.rights import CallerKind, Identity
 from policycore.registry.snapshot import IntegrationConfig, Snapshot, ThreecxSmsConfig
 from policycore.rpc.times import nearest_datetime, set_timestamp, to_duration
 from policycore.usecases.command import Decided, SubmitCommand
+from policycore.whatsapp_marks import as_typed
 
 _MAX_KEY_CHARACTERS = 200
 _ALLOW = Verdict.ALLOW
@@ -247,6 +248,8 @@ def threecx_sms_command(
     intent = _intent(request, integration.account_id, Source.THREECX_SMS, identity.name, test_key=False)
     intent = replace(
         intent,
+        # The phone system's chat is plain: what agents type there means itself.
+        text=as_typed(intent.text),
         purpose_text=connector.default_purpose,
         purpose_defaulted=True,
         attachments=max(request.sms_provider.attachments, 0),

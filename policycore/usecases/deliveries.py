@@ -78,11 +78,11 @@ def webhook_wants(snapshot: Snapshot, account_id: str, event_name: str) -> bool:
 
 
 def _takes(integration: IntegrationConfig, event_name: str) -> bool:
-    """Whether an integration's destination has a form for an event: a provider of text messages has one for messages
-    alone, and an opt-out is no message for an agent to answer.
+    """Whether an integration's destination has a form for an event: a provider of text messages has one for whatever
+    stands in a chat, and an opt-out is no message for an agent to answer.
     """
     kind = integration.destination_kind
-    return kind != "none" and (kind != "threecx_sms" or event_name == RECEIVED)
+    return kind != "none" and (kind != "threecx_sms" or event_name != OPTED_OUT)
 
 
 def _wants(webhook: WebhookConfig, event_name: str) -> bool:

@@ -16,6 +16,9 @@ from sender.model import HttpRequest
 _WRITTEN = frozenset({"message.received", "gateway.line"})
 """Events that agents see as messages of the customer."""
 
+_TOLD = frozenset({"message.changed", "message.sent_on_phone", "conversation.window_closing"})
+"""Events that agents see as lines in the customer's chat: they name a message that has an envelope of its own."""
+
 _STATUSES: Mapping[str, tuple[str, str]] = {
     "sent": ("message.sent", "sent"),
     "delivered": ("message.finalized", "delivered"),
@@ -50,7 +53,7 @@ def build(event: Event, now: datetime) -> HttpRequest | None:
 
 
 def _payload(event: Event, body: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
-    if event.event_name in _WRITTEN:
+    if event.event_name in _WRITTEN or event.event_name in _TOLD:
         return _message(event, body, now)
     if event.event_name == "message.status_updated":
         return _receipt(event, body)
@@ -59,20 +62,21 @@ def _payload(event: Event, body: Mapping[str, Any], now: datetime) -> dict[str, 
 
 def _message(event: Event, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     kind = _text(body, "message_type") or "message"
+    # WhatsApp's own id where there is one, so that the two logs can be laid side by side.
+    own = "" if event.event_name in _TOLD else _text(body, "external_message_id") or _text(body, "message_id")
     return {
         "event_type": "message.received",
         "record_type": "message",
         "direction": "inbound",
         "type": "SMS",
-        # WhatsApp's own id, so that the two logs can be laid side by side.
-        "id": _text(body, "external_message_id") or _text(body, "message_id") or event.delivery_id,
+        "id": own or event.delivery_id,
         "received_at": _text(body, "received_at") or _instant(now),
         "from": {
-            "phone_number": _text(body, "from") or _text(body, "person_id"),
+            "phone_number": _text(body, "from") or _text(body, "customer_phone") or _text(body, "person_id"),
             "status": "webhook_delivered",
         },
         "to": [{"phone_number": event.business_number, "status": "webhook_delivered"}],
-        "text": _text(body, "message_text") or f"[{kind}]",
+        "text": _text(body, "agent_text") or _text(body, "message_text") or f"[{kind}]",
         "media": [],
     }
 

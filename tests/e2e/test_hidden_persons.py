@@ -14,16 +14,14 @@ import httpx
 import pytest
 
 from hubgate.policy.v1 import integrations_pb2
-from peers.cloud_api import CloudApiPeer
-from peers.evolution import EvolutionPeer
 from peers.threecx import ThreecxPeer
-from peers.waha import WahaPeer, sent
+from peers.waha import sent
+from support.back_ends import open_back_end
 from support.desk import fresh_phone
 from support.gateway import CoreClient, Gateway
 
 LID = "77112233445566"
 BSUID = "SA.13491208655302741918"
-HOOK = "evolution-hook-token"
 
 
 @dataclass
@@ -57,28 +55,9 @@ class Line:
         return await self.http.post(self.hook_url, json=body, headers=headers)
 
 
-async def _peer(backend: str) -> tuple[Any, dict[str, str]]:
-    if backend == "evolution":
-        peer: Any = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK})
-        return peer, {"external_name": peer.instance, "api_token": peer.api_key, "webhook_secret": HOOK}
-    if backend == "waha":
-        peer = await WahaPeer.start()
-        return peer, {
-            "external_name": peer.session,
-            "api_token": peer.api_key,
-            "webhook_secret": peer.hmac_key,
-        }
-    peer = await CloudApiPeer.start()
-    return peer, {
-        "external_name": peer.phone_number_id,
-        "api_token": peer.token,
-        "webhook_secret": peer.app_secret,
-    }
-
-
 @asynccontextmanager
 async def _open(gateway: Gateway, backend: str, language: str = "en") -> AsyncIterator[Line]:
-    peer, fields = await _peer(backend)
+    peer, fields = await open_back_end(backend)
     pbx = await ThreecxPeer.start()
     try:
         async with (
@@ -86,7 +65,7 @@ async def _open(gateway: Gateway, backend: str, language: str = "en") -> AsyncIt
             httpx.AsyncClient(base_url=gateway.base_url, trust_env=False, timeout=15) as http,
         ):
             account = await core.account()
-            instance = await core.instance(account.account_id, backend, base_url=peer.base_url, **fields)
+            instance = await core.instance(account.account_id, backend, **fields)
             integration, secret, _ = await core.integration(
                 account.account_id,
                 [instance.instance_id],

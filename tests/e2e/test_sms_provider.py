@@ -1,5 +1,6 @@
 """Agents chat with WhatsApp customers in 3CX, which takes the gateway for its provider of text messages."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -99,3 +100,41 @@ async def test_a_phone_system_that_was_down_gets_everything_once_and_in_order(de
         "message 0",
         *(e.text for e in chat),
     ]
+
+
+async def test_whoever_hides_their_number_is_answered_and_every_shape_is_a_line(gateway: Gateway) -> None:
+    async with (
+        CoreClient(gateway.core_address, gateway.admin_token) as core,
+        httpx.AsyncClient(base_url=gateway.base_url, trust_env=False, timeout=15) as http,
+    ):
+        desk = await open_sms_desk(gateway, core, http, backend="evolution")
+        try:
+            hook = f"{gateway.base_url}/webhooks/whatsapp/evolution/{desk.instance.instance_id}"
+            assert desk.backend is not None
+            peer, hidden = desk.backend, {"remoteJid": "77112233445566@lid", "fromMe": False}
+            for message_id, key, message in (
+                ("M1", hidden, {"conversation": "Is it ready?"}),
+                ("M2", hidden, {"audioMessage": {"ptt": True, "seconds": 5, "mimetype": "audio/ogg"}}),
+                ("M3", hidden, {"reactionMessage": {"key": {**hidden, "id": "M1"}, "text": "👍"}}),
+                ("M4", {**hidden, "fromMe": True}, {"conversation": "One moment"}),
+            ):
+                record = {"key": {**key, "id": message_id}, "pushName": "Noura", "message": message}
+                assert await peer.post_event(hook, "messages.upsert", record) == 200
+            async with asyncio.timeout(20):
+                while len(desk.pbx.accepted) < 4:  # noqa: ASYNC110 - the stand-in tells of one chat only
+                    await asyncio.sleep(0.05)
+            [number] = {each.to for each in desk.pbx.accepted}
+            assert number.startswith("+89")
+            lines = [each.text for each in desk.pbx.chat(desk.number, number)]
+            assert lines[0] == "Is it ready?"
+            assert "0:05" in lines[1] and "👍" in lines[2] and "One moment" in lines[3]
+            typed = await desk.pbx.type(desk.number, number, "Yes, 2*3*4 cm, and *not* 5")
+            assert typed.ticked, typed.body
+            [sent] = peer.accepted
+            assert sent.to == "77112233445566@lid"
+            assert "*not*" not in sent.text and "not" in sent.text, (
+                "nothing an agent types becomes formatting"
+            )
+            assert "2*3*4" in sent.text
+        finally:
+            await desk.close()

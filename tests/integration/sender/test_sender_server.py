@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from hubgate.sender.v1 import sender_service_pb2 as pb
+from hubgate.sender.v1 import threecx_api_pb2
 from peers.instructor import Instructor
 from peers.peer import Script
 from peers.running_sender import METADATA, TOKEN, RunningSender
@@ -37,9 +38,19 @@ async def call(sender: RunningSender, name: str, metadata: Any) -> Any:
         "ProbeInstance": pb.ProbeInstanceRequest(),
         "LookUpMessage": pb.LookUpMessageRequest(),
         "CheckDestination": pb.CheckDestinationRequest(),
+        "ReadPbxTrunks": threecx_api_pb2.ReadPbxTrunksRequest(),
+        "ReadPbxChats": threecx_api_pb2.ReadPbxChatsRequest(),
     }
     if name in empty:
         return await method(empty[name], metadata=metadata, timeout=5)
+    if name == "WatchPbx":
+        request = threecx_api_pb2.WatchPbxRequest()
+        request.known_until.FromSeconds(1)
+        news = method(request, metadata=metadata, timeout=5)
+        try:
+            return await news.read()
+        finally:
+            news.cancel()
     stream = method(metadata=metadata, timeout=5)
     try:
         if name == "Guard":

@@ -67,6 +67,27 @@ def test_a_line_of_the_gateway_is_a_message_of_the_customer() -> None:
     assert (data["event_type"], data["payload"]["text"]) == ("message.received", "[Gateway] Not sent.")
 
 
+@pytest.mark.parametrize("name", ["message.changed", "message.sent_on_phone", "conversation.window_closing"])
+def test_what_agents_are_told_is_a_line_in_the_customers_chat(name: str) -> None:
+    body = {
+        "customer_phone": "+966500000001",
+        "message_text": "👍",
+        "agent_text": "[Reaction] 👍",
+        "external_message_id": "3EB0",
+        "message_id": "msg_1",
+    }
+    payload = envelope(body, name)["data"]["payload"]
+    assert payload["from"]["phone_number"] == "+966500000001"
+    assert payload["text"] == "[Reaction] 👍"
+    # The message that it speaks of has an envelope under that id already.
+    assert payload["id"] == envelope(body, name)["data"]["id"] not in ("3EB0", "msg_1")
+
+
+def test_the_line_for_agents_goes_before_the_bare_text() -> None:
+    shaped = RECEIVED | {"message_text": "", "message_type": "audio", "agent_text": "[Voice note, 0:05]"}
+    assert envelope(shaped)["data"]["payload"]["text"] == "[Voice note, 0:05]"
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "expected"),
     [
