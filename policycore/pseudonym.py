@@ -2,8 +2,8 @@
 
 Pure. A phone system shows and answers numbers; WhatsApp shows some persons by a linked id or a business-scoped id
 only. Such a person goes by `+89`, nine digits, and two check digits. ITU's list of country codes names 890 to 899 as
-spare codes that come last (List of ITU-T Recommendation E.164 assigned country codes,
-https://www.itu.int/pub/T-SP-E.164D), so no such number can be somebody's; see docs/decisions/0034-pseudonyms.md.
+spare codes (List of ITU-T Recommendation E.164 assigned country codes,
+https://www.itu.int/pub/T-SP-E.164D), so no such number is somebody's; see docs/decisions/0034-pseudonyms.md.
 """
 
 import re
