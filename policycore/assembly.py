@@ -42,6 +42,7 @@ from policycore.rpc.policy import PolicyServicer, PolicyUseCases
 from policycore.rpc.server import PolicyServer
 from policycore.settings import Settings
 from policycore.store.acknowledgements import SqlAcknowledgements
+from policycore.store.calendars import SqlChats
 from policycore.store.call_folds import SqlCallFolds
 from policycore.store.config_cache import ConfigCache
 from policycore.store.connection_reads import SqlConnectionReads
@@ -62,6 +63,7 @@ from policycore.store.threecx_watches import SqlPbxLedger
 from policycore.store.unknowns import SqlUnknownLedger
 from policycore.store.window_notices import SqlWindowNotices
 from policycore.system_watch import CoreWatch
+from policycore.usecases.after_hours import AfterHours
 from policycore.usecases.announce_windows import WindowAnnouncer
 from policycore.usecases.check_connection import ConnectionCheck, ConnectionParts
 from policycore.usecases.crm_reports import CrmReports
@@ -103,6 +105,7 @@ class PolicyCore:
     acknowledgements: AcknowledgementWatch
     pbx_watcher: PbxWatcher
     windows: WindowWatch
+    after_hours: AfterHours
 
     async def start(self) -> None:
         """Starts everything but the server. The configuration was loaded before."""
@@ -251,6 +254,7 @@ async def assemble(around: Surroundings) -> PolicyCore:
         AcknowledgementWatch(SqlAcknowledgements(database), changes.notify),
         _pbx_watcher(around, database, sealing, config, use_cases, ways),
         WindowWatch(announcer),
+        AfterHours(SqlChats(database), use_cases.submitter, config.current, config.database_now),
     )
 
 

@@ -86,6 +86,22 @@ def closure_at(calendar: Calendar, moment: datetime) -> Closure | None:
     return Closure(began, ends)
 
 
+def opens_or_closes_at(calendar: Calendar, moment: datetime) -> datetime | None:
+    """When what is so at a moment ends; None if that lies more than 400 days away."""
+    closure = closure_at(calendar, moment)
+    if closure is not None:
+        return closure.ends
+    until = moment
+    for _ in range(_FARTHEST_DAYS):
+        last = max(
+            (end for first, end in _opened_around(calendar, until) if first <= until < end), default=None
+        )
+        if last is None:
+            return until
+        until = last
+    return None
+
+
 def hours_on(calendar: Calendar, day: date) -> tuple[Span, ...]:
     """The hours that begin on a day."""
     if any(day in holiday for holiday in calendar.holidays):

@@ -27,6 +27,8 @@ from policycore.store.store_errors import StoreFenced
 DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
 RECONCILE_SECONDS = 2.0
+AFTER_HOURS_SECONDS = 3.0
+"""How often chats are looked through that arrived while a business was closed."""
 RETENTION_SECONDS = 60.0
 WINDOWS_SECONDS = 30.0
 CLEAN_EVERY = 12
@@ -64,6 +66,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
             asyncio.create_task(core.retention.run_every(RETENTION_SECONDS)),
             asyncio.create_task(core.windows.run_every(WINDOWS_SECONDS)),
             asyncio.create_task(_reconcile(core)),
+            asyncio.create_task(core.after_hours.run_every(AFTER_HOURS_SECONDS)),
             asyncio.create_task(core.ways.keep_certificates()),
         ]
         await stop.wait()

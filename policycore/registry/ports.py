@@ -9,6 +9,7 @@ from policycore.registry.pages import Filter, Page, PageRequest
 from policycore.registry.rows import (
     AccountRow,
     ApiKeyRow,
+    CalendarRow,
     InstanceRow,
     IntegrationRow,
     NextSigningRow,
@@ -110,6 +111,22 @@ class ThreecxSmsRows(Protocol):
         """Lets every bearer key that would count longer end at `until`."""
 
 
+class CalendarRows(Protocol):
+    """Business hours, at most one calendar for an integration."""
+
+    async def find(self, integration_id: str) -> CalendarRow | None:
+        """The calendar of an integration, if it has one."""
+
+    async def put(self, row: CalendarRow) -> None:
+        """Inserts or replaces."""
+
+    async def remove(self, integration_id: str) -> None:
+        """Deletes."""
+
+    async def newest_event(self, account_id: str) -> int:
+        """The last number of an account's event stream; 0 if there is none."""
+
+
 class Persons(Protocol):
     """Persons as the registry needs them."""
 
@@ -181,6 +198,9 @@ class RegistryRows(Protocol):
 
     @property
     def threecx_apis(self) -> ThreecxApiRows: ...
+
+    @property
+    def calendars(self) -> CalendarRows: ...
 
     @property
     def webhooks(self) -> Rows[WebhookRow]: ...

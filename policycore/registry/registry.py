@@ -8,6 +8,7 @@ from policycore.pbx import PbxSenders
 from policycore.ports import InstanceHolds, SenderGuards, SenderProbe
 from policycore.registry.access import ApiKeys, ServiceTokens
 from policycore.registry.accounts import Accounts
+from policycore.registry.business_hours import BusinessHoursDesk
 from policycore.registry.connections import ConnectionDesk
 from policycore.registry.instances import Instances
 from policycore.registry.integration_parts import IntegrationSecrets, Templates
@@ -50,6 +51,7 @@ class Registry:
     holds: InstanceHolds
     threecx_apis: ThreecxApis
     connections: ConnectionDesk
+    business_hours: BusinessHoursDesk
 
 
 def build_registry(
@@ -93,4 +95,5 @@ def build_registry(
         holds=holds,
         threecx_apis=ThreecxApis(store, sealing, pbx, plain_http=plain_http),
         connections=connections,
+        business_hours=BusinessHoursDesk(store),
     )

@@ -66,6 +66,8 @@ RPC_RIGHTS: Mapping[str, frozenset[CallerKind]] = {
     "GetThreecxSms": _ADMIN,
     "SetThreecxSms": _ADMIN,
     "RotateThreecxSmsKey": _ADMIN,
+    "GetBusinessHours": _ADMIN,
+    "UpdateBusinessHours": _ADMIN,
     "CreateCustomerWebhook": _ADMIN,
     "DeleteCustomerWebhook": _ADMIN,
     "ListCustomerWebhooks": _ADMIN,

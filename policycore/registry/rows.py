@@ -244,3 +244,14 @@ class PersonKey:
     phone: str = ""
     lid: str = ""
     bsuid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """An integration's business hours, and how far its chats were looked through for them."""
+
+    integration_id: str
+    account_id: str
+    calendar_json: str
+    seen_sequence: int
+    updated_at: datetime

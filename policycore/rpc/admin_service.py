@@ -3,6 +3,7 @@
 from hubgate.policy.v1 import admin_service_pb2_grpc
 from policycore.registry.registry import Registry
 from policycore.rpc.admin_accounts import AccountMethods
+from policycore.rpc.admin_business_hours import BusinessHoursMethods
 from policycore.rpc.admin_connections import ConnectionMethods
 from policycore.rpc.admin_controls import ControlMethods
 from policycore.rpc.admin_instances import InstanceMethods
@@ -19,6 +20,7 @@ class AdminServicer(
     IntegrationMethods,
     ThreecxSmsMethods,
     ConnectionMethods,
+    BusinessHoursMethods,
     ControlMethods,
     RecordMethods,
     UnknownMethods,

@@ -19,6 +19,7 @@ from policycore.registry.rows import (
     WebhookRow,
 )
 from policycore.store import tables
+from policycore.store.calendars import SqlCalendarRows
 from policycore.store.config_reader import bump_version
 from policycore.store.engine import Database
 from policycore.store.registry_parts import SqlIntegrationParts, SqlPersons, SqlRuleRows
@@ -59,6 +60,7 @@ class SqlRegistryRows:
         self.signing = SqlNextSigning(connection)
         self.sms = SqlThreecxSms(connection)
         self.threecx_apis = SqlThreecxApis(connection, now)
+        self.calendars = SqlCalendarRows(connection)
         self.rules = SqlRuleRows(connection, now)
         self.persons = SqlPersons(connection, now)
 

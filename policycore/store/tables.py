@@ -22,6 +22,7 @@ from sqlalchemy import (
     true,
 )
 
+from policycore.store.calendar_tables import business_calendars as business_calendars
 from policycore.store.crm_tables import call_folds as call_folds
 from policycore.store.invariant_tables import invariant_progress as invariant_progress
 from policycore.store.invariant_tables import invariant_violations as invariant_violations

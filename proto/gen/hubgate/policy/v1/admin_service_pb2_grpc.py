@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from hubgate.policy.v1 import accounts_pb2 as hubgate_dot_policy_dot_v1_dot_accounts__pb2
+from hubgate.policy.v1 import business_hours_pb2 as hubgate_dot_policy_dot_v1_dot_business__hours__pb2
 from hubgate.policy.v1 import connection_check_pb2 as hubgate_dot_policy_dot_v1_dot_connection__check__pb2
 from hubgate.policy.v1 import controls_pb2 as hubgate_dot_policy_dot_v1_dot_controls__pb2
 from hubgate.policy.v1 import instances_pb2 as hubgate_dot_policy_dot_v1_dot_instances__pb2
@@ -151,6 +152,16 @@ class AdminServiceStub:
                 '/hubgate.policy.v1.AdminService/RotateThreecxSmsKey',
                 request_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.SerializeToString,
                 response_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.FromString,
+                _registered_method=True)
+        self.GetBusinessHours = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/GetBusinessHours',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursResponse.FromString,
+                _registered_method=True)
+        self.UpdateBusinessHours = channel.unary_unary(
+                '/hubgate.policy.v1.AdminService/UpdateBusinessHours',
+                request_serializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursRequest.SerializeToString,
+                response_deserializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursResponse.FromString,
                 _registered_method=True)
         self.CreateCustomerWebhook = channel.unary_unary(
                 '/hubgate.policy.v1.AdminService/CreateCustomerWebhook',
@@ -453,6 +464,20 @@ class AdminServiceServicer:
     def RotateThreecxSmsKey(self, request, context):
         """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
         and nowhere else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBusinessHours(self, request, context):
+        """Reads the business hours of an integration, and whether it is open now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateBusinessHours(self, request, context):
+        """Replaces or removes the business hours of an integration.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -773,6 +798,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RotateThreecxSmsKey,
                     request_deserializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.FromString,
                     response_serializer=hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.SerializeToString,
+            ),
+            'GetBusinessHours': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBusinessHours,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursResponse.SerializeToString,
+            ),
+            'UpdateBusinessHours': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBusinessHours,
+                    request_deserializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursRequest.FromString,
+                    response_serializer=hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursResponse.SerializeToString,
             ),
             'CreateCustomerWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCustomerWebhook,
@@ -1515,6 +1550,60 @@ class AdminService:
             '/hubgate.policy.v1.AdminService/RotateThreecxSmsKey',
             hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyRequest.SerializeToString,
             hubgate_dot_policy_dot_v1_dot_threecx__sms__pb2.RotateThreecxSmsKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBusinessHours(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/GetBusinessHours',
+            hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_business__hours__pb2.GetBusinessHoursResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateBusinessHours(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hubgate.policy.v1.AdminService/UpdateBusinessHours',
+            hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursRequest.SerializeToString,
+            hubgate_dot_policy_dot_v1_dot_business__hours__pb2.UpdateBusinessHoursResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Configuration, controls and the policy log, for administrators and the command l
 from collections import abc as _abc
 from grpc import aio as _aio
 from hubgate.policy.v1 import accounts_pb2 as _accounts_pb2
+from hubgate.policy.v1 import business_hours_pb2 as _business_hours_pb2
 from hubgate.policy.v1 import connection_check_pb2 as _connection_check_pb2
 from hubgate.policy.v1 import controls_pb2 as _controls_pb2
 from hubgate.policy.v1 import instances_pb2 as _instances_pb2
@@ -86,6 +87,10 @@ class AdminServiceStub:
     """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
     and nowhere else.
     """
+    GetBusinessHours: _grpc.UnaryUnaryMultiCallable[_business_hours_pb2.GetBusinessHoursRequest, _business_hours_pb2.GetBusinessHoursResponse]
+    """Reads the business hours of an integration, and whether it is open now."""
+    UpdateBusinessHours: _grpc.UnaryUnaryMultiCallable[_business_hours_pb2.UpdateBusinessHoursRequest, _business_hours_pb2.UpdateBusinessHoursResponse]
+    """Replaces or removes the business hours of an integration."""
     CreateCustomerWebhook: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.CreateCustomerWebhookRequest, _integrations_pb2.CreateCustomerWebhookResponse]
     """Makes a customer webhook. Its signing secret is in the answer and nowhere else."""
     DeleteCustomerWebhook: _grpc.UnaryUnaryMultiCallable[_integrations_pb2.DeleteCustomerWebhookRequest, _integrations_pb2.DeleteCustomerWebhookResponse]
@@ -196,6 +201,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
     and nowhere else.
     """
+    GetBusinessHours: _aio.UnaryUnaryMultiCallable[_business_hours_pb2.GetBusinessHoursRequest, _business_hours_pb2.GetBusinessHoursResponse]  # type: ignore[assignment]
+    """Reads the business hours of an integration, and whether it is open now."""
+    UpdateBusinessHours: _aio.UnaryUnaryMultiCallable[_business_hours_pb2.UpdateBusinessHoursRequest, _business_hours_pb2.UpdateBusinessHoursResponse]  # type: ignore[assignment]
+    """Replaces or removes the business hours of an integration."""
     CreateCustomerWebhook: _aio.UnaryUnaryMultiCallable[_integrations_pb2.CreateCustomerWebhookRequest, _integrations_pb2.CreateCustomerWebhookResponse]  # type: ignore[assignment]
     """Makes a customer webhook. Its signing secret is in the answer and nowhere else."""
     DeleteCustomerWebhook: _aio.UnaryUnaryMultiCallable[_integrations_pb2.DeleteCustomerWebhookRequest, _integrations_pb2.DeleteCustomerWebhookResponse]  # type: ignore[assignment]
@@ -435,6 +444,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a new bearer key for the SMS-provider connector; the old one counts for the overlap. Its text is in the answer
         and nowhere else.
         """
+
+    @_abc_1.abstractmethod
+    def GetBusinessHours(
+        self,
+        request: _business_hours_pb2.GetBusinessHoursRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_business_hours_pb2.GetBusinessHoursResponse, _abc.Awaitable[_business_hours_pb2.GetBusinessHoursResponse]]:
+        """Reads the business hours of an integration, and whether it is open now."""
+
+    @_abc_1.abstractmethod
+    def UpdateBusinessHours(
+        self,
+        request: _business_hours_pb2.UpdateBusinessHoursRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_business_hours_pb2.UpdateBusinessHoursResponse, _abc.Awaitable[_business_hours_pb2.UpdateBusinessHoursResponse]]:
+        """Replaces or removes the business hours of an integration."""
 
     @_abc_1.abstractmethod
     def CreateCustomerWebhook(
