@@ -49,6 +49,7 @@ def _request(rpc: str) -> Any:
     parts = (
         "instances",
         "integrations",
+        "business_hours",
         "connection_check",
         "controls",
         "records",
