@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.business_hours import hours
 from cli.client import Core, connect
 from cli.errors import CliError, ExitCode
 from cli.options import AccountOption, Json, Limit
@@ -18,6 +19,7 @@ from hubgate.policy.v1 import policy_service_pb2
 integrations = typer.Typer(no_args_is_help=True, help="3CX integrations.")
 integrations.add_typer(sms, name="sms")
 integrations.add_typer(threecx_api, name="api")
+integrations.add_typer(hours, name="hours")
 
 InstanceList = Annotated[list[str] | None, typer.Option("--instance", help="Instance it serves. Repeatable.")]
 DefaultInstance = Annotated[str | None, typer.Option(help="Instance for persons without a conversation.")]

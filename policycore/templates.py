@@ -67,8 +67,8 @@ _DEFAULT_TEXTS: dict[EventType, dict[str, str]] = {
         "ar": "سجلنا طلبك معاودة الاتصال على الرقم {{customer_phone}}. سنتصل بك في أقرب وقت ممكن.",
     },
     EventType.AFTER_HOURS: {
-        "en": "You called outside our working hours. Write to us here and we will answer when we are back.",
-        "ar": "وصلتنا مكالمتك خارج أوقات العمل. اكتب لنا هنا وسنرد عليك عند بدء الدوام.",
+        "en": "You reached us outside our working hours. Write to us here and we will answer when we are back.",
+        "ar": "تواصلت معنا خارج أوقات العمل. اكتب لنا هنا وسنرد عليك عند بدء الدوام.",
     },
     EventType.QUEUE_EVENT: {
         "en": "Your call is waiting in our support queue. You can also write to us here.",

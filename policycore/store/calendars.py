@@ -6,14 +6,16 @@ from dataclasses import asdict
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from policycore.pseudonym import KIND as PSEUDONYM
 from policycore.reading import StoredEvent
 from policycore.registry.rows import CalendarRow
 from policycore.store.calendar_tables import business_calendars
 from policycore.store.engine import Database
 from policycore.store.events import read_events
 from policycore.store.findings import decode_view
+from policycore.store.persons import identities_of
 from policycore.store.registry_tables import row_of
-from policycore.store.tables import message_events
+from policycore.store.tables import message_events, persons
 
 
 class SqlCalendarRows:
@@ -69,6 +71,16 @@ class SqlChats:
             StoredEvent(row.sequence, row.occurred_at, row.event_name, decode_view(row.message_json))
             for row in rows
         ]
+
+    async def number_of(self, person_id: str) -> str:
+        """What agents see of a person: the phone, or the pseudonym; empty if there is neither."""
+        joined = select(persons.c.merged_into)
+        async with self._database.reading() as connection:
+            # Who was joined to somebody since they wrote has left every number there.
+            while now := (await connection.execute(joined.where(persons.c.id == person_id))).scalar():
+                person_id = now
+            kinds = (await identities_of(connection, [person_id])).get(person_id, {})
+        return kinds.get("phone", "") or kinds.get(PSEUDONYM, "")
 
     async def seen(self, integration_id: str, sequence: int) -> None:
         """Notes how far an integration's chats were looked through; never moves back."""

@@ -49,6 +49,9 @@ class Chats(Protocol):
     async def events(self, account_id: str, after: int, limit: int) -> Sequence[StoredEvent]:
         """The account's event stream after a number, in order."""
 
+    async def number_of(self, person_id: str) -> str:
+        """What agents see of a person: the phone, or the pseudonym; empty if there is neither."""
+
     async def seen(self, integration_id: str, sequence: int) -> None:
         """Notes how far an integration's chats were looked through; never moves back."""
 
@@ -114,11 +117,10 @@ class AfterHours:
             for event in events:
                 if _arrived(event, integration, closure):
                     try:
-                        await self._submit(event, integration, calendar, closure)
+                        submitted += await self._submit(event, integration, calendar, closure)
                     except Unavailable:
                         await self._chats.seen(row.integration_id, seen)
                         raise
-                    submitted += 1
                 seen = event.sequence
             if events:
                 await self._chats.seen(row.integration_id, seen)
@@ -138,8 +140,12 @@ class AfterHours:
 
     async def _submit(
         self, event: StoredEvent, integration: IntegrationConfig, calendar: Calendar, closure: Closure
-    ) -> None:
+    ) -> int:
+        """How many messages were submitted: one, or none for somebody whom no number stands for."""
         message = event.message
+        number = message.phone or await self._chats.number_of(message.person_id)
+        if not number:
+            return 0
         key = f"after_hours:{closure.name}:{message.person_id}"
         local = event.occurred_at.astimezone(calendar.zone)
         intent = Intent(
@@ -149,7 +155,7 @@ class AfterHours:
             event_type=EventType.AFTER_HOURS,
             event_type_text="after_hours",
             integration_id=integration.integration_id,
-            phone_text=message.phone,
+            phone_text=number,
             call_time=local.strftime("%Y-%m-%d %H:%M"),
         )
         command = SubmitCommand(
@@ -159,6 +165,7 @@ class AfterHours:
             body_digest=sha256(key.encode()).digest(),
         )
         await self._submits.submit(command, requests_per_minute=None, timeout_seconds=_SUBMIT_SECONDS)
+        return 1
 
 
 def _answers(integration: IntegrationConfig) -> bool:
@@ -170,12 +177,11 @@ def _answers(integration: IntegrationConfig) -> bool:
 
 
 def _arrived(event: StoredEvent, integration: IntegrationConfig, closure: Closure) -> bool:
-    """Whether a chat arrived in this closure, at a number of this integration, from somebody who has a phone."""
+    """Whether a chat arrived in this closure, at a number of this integration."""
     message = event.message
     return (
         event.event_name == RECEIVED
         and not message.outbound
-        and bool(message.phone)
         and message.instance_id in integration.instance_ids
         and (closure.began is None or event.occurred_at >= closure.began)
     )

@@ -1,6 +1,7 @@
 """The command line against a real policy core: what it prints, and how it ends."""
 
 import asyncio
+import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,60 @@ async def test_the_sms_provider_connector(shell: Shell, monkeypatch: pytest.Monk
     assert key not in json.dumps([shown, audited]) and rotated["key"] not in json.dumps([shown, audited])
     for wrong in ("nonsense", f"{instance}=12", "ins_none=+966110000001"):
         assert (await shell("integration", "sms", "set", integration, "--number", wrong))[0] == 2
+
+
+async def test_business_hours(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    integration, _ = await _integration(shell, await _account(shell))
+    hours = ("integration", "hours")
+    none = {"integration_id": integration, "calendar": None, "is_open": True, "changes_at": None}
+    assert await shell.json(*hours, "show", integration) == none
+    code, out, _ = await shell(*hours, "show", integration)
+    assert code == 0 and "no business hours" in out
+
+    closed = {"time_zone": "Asia/Riyadh", "week": {}}
+    (tmp_path / "hours.json").write_text(json.dumps(closed), "utf-8")
+    kept = await shell.json(*hours, "set", integration, "--file", f"{tmp_path}/hours.json")
+    assert kept == {**none, "calendar": closed, "is_open": False}
+    assert await shell.json(*hours, "show", integration) == kept
+
+    named = {
+        **closed,
+        "week": {"sunday": [["09:00", "17:00"]]},
+        "holidays": [{"name": "عيد", "from": "2026-09-23"}],
+    }
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(named, ensure_ascii=False)))
+    assert (await shell(*hours, "set", integration, "--file", "-"))[0] == 0
+    shown = await shell.json(*hours, "show", integration)
+    assert shown["calendar"] == named and shown["changes_at"].endswith("Z")
+    code, out, _ = await shell(*hours, "show", integration)
+    assert code == 0 and "عيد" in out and "Asia/Riyadh" in out
+
+    assert await shell.json(*hours, "clear", integration) == none
+    assert (await shell(*hours, "clear", integration))[0] == 0
+
+
+async def test_business_hours_that_cannot_be_read(shell: Shell, tmp_path: Path) -> None:
+    integration, _ = await _integration(shell, await _account(shell))
+    file = tmp_path / "hours.json"
+    set_hours = ("integration", "hours", "set", integration, "--file")
+    for wrong, words in (
+        (b"{", "not JSON"),
+        (b"", "is empty"),
+        (b"\xff", "cannot be read"),
+        (b"[1]", "object"),
+        (b'{"time_zone": "Riyadh"}', "time_zone"),
+        (b'{"time_zone": "Asia/Riyadh", "week": {"sunday": [["9", "17:00"]]}}', "week.sunday"),
+        (b" " * 300_000, "at most"),
+    ):
+        file.write_bytes(wrong)
+        code, _, err = await shell(*set_hours, str(file))
+        assert code == ExitCode.USAGE and words in err, (wrong[:80], err)
+    assert (await shell(*set_hours, f"{tmp_path}/none.json"))[0] == ExitCode.USAGE
+    assert (await shell.json("integration", "hours", "show", integration))["calendar"] is None
+    file.write_text('{"time_zone": "Asia/Riyadh"}', "utf-8")
+    assert (await shell("integration", "hours", "set", "int_none", "--file", str(file)))[
+        0
+    ] == ExitCode.REFUSED
 
 
 async def test_integrations_and_instances(shell: Shell) -> None:

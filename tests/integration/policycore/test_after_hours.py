@@ -135,9 +135,31 @@ async def test_whoever_opted_out_gets_nothing(core: CoreParts) -> None:
     assert len(core.senders.sent) == 1
 
 
-async def test_chats_without_a_phone_and_those_of_the_business_are_passed_over(core: CoreParts) -> None:
+async def test_somebody_whose_phone_nobody_sees_is_answered_too(core: CoreParts) -> None:
     await closed(core)
-    await core.inbound("Hello", person=PersonRef(lid="123456789"))
+    hidden = PersonRef(lid="123456789")
+    await core.inbound("Hello", person=hidden)
+    await core.inbound("Anybody there?", person=hidden)
+    assert await watch(core).look() == 2
+    await core.senders.given(1)
+    [one] = core.senders.sent
+    assert (one.lid, one.phone) == ("123456789", "")
+    assert one.text.startswith("We are closed;")
+
+
+async def test_somebody_who_turns_out_to_be_another_is_answered_there(core: CoreParts) -> None:
+    await closed(core)
+    hidden = PersonRef(lid="123456789")
+    await core.inbound("Hello", phone=SARA)
+    await core.inbound("Hello", person=hidden)
+    await core.inbound("It is me", person=PersonRef(phone=SARA, lid="123456789"))
+    assert await watch(core).look() == 3
+    await core.senders.given(1)
+    assert {each.phone for each in core.senders.sent} == {SARA}
+
+
+async def test_what_the_business_wrote_itself_is_passed_over(core: CoreParts) -> None:
+    await closed(core)
     await core.inbound("Good evening", phone=SARA, from_business=True)
     assert await watch(core).look() == 0
 
