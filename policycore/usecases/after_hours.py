@@ -155,6 +155,7 @@ class AfterHours:
             event_type=EventType.AFTER_HOURS,
             event_type_text="after_hours",
             integration_id=integration.integration_id,
+            instance_ref=message.instance_id,
             phone_text=number,
             call_time=local.strftime("%Y-%m-%d %H:%M"),
         )
