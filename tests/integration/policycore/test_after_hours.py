@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, update
 
 from policycore.business_hours import DAYS
 from policycore.errors import Overloaded
-from policycore.inbound import PersonRef
+from policycore.inbound import InboundEvent, Message, PersonRef
 from policycore.model import EventType
 from policycore.reasons import ReasonCode
 from policycore.store import tables
@@ -156,6 +156,33 @@ async def test_somebody_who_turns_out_to_be_another_is_answered_there(core: Core
     assert await watch(core).look() == 3
     await core.senders.given(1)
     assert {each.phone for each in core.senders.sent} == {SARA}
+
+
+async def test_the_answer_comes_from_the_number_that_was_written_to(core: CoreParts) -> None:
+    await closed(core)
+    second = {
+        "id": "ins_2",
+        "account_id": "acc_1",
+        "name": "second",
+        "backend": "sandbox",
+        "secrets_sealed": b'{"api_token": "t", "webhook_secret": "w", "verify_token": ""}',
+        "state": "open",
+        "state_changed_at": core.clock(),
+        "created_at": core.clock(),
+    }
+    await core.change(insert(tables.instances).values(second))
+    link = {"integration_id": "int_1", "instance_id": "ins_2"}
+    await core.change(insert(tables.integration_instances).values(link))
+    await fresh(core)
+    hello = Message("in-second", text="Hello", kind=1)
+    earlier = core.clock() - timedelta(minutes=5)
+    event = InboundEvent(event_key="second", report=hello, person=PersonRef(SARA), provider_time=earlier)
+    await core.record(event, instance_id="ins_2")
+    await core.inbound("And here?", phone=SARA)
+    await watch(core).look()
+    await core.senders.given(1)
+    rows = [row for row in await core.rows(tables.decisions) if row.event_type == int(EventType.AFTER_HOURS)]
+    assert {row.instance_id for row in rows} == {"ins_2"}
 
 
 async def test_what_the_business_wrote_itself_is_passed_over(core: CoreParts) -> None:
