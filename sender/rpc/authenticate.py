@@ -75,7 +75,7 @@ def _refusing(handler: Handler) -> Handler:
 
 
 def _only_certified(handler: Handler, name: bytes) -> Handler:
-    """The same handler for connections with a certificate of this name. Calls of the sender are of two kinds."""
+    """The same handler for connections with a certificate of this name. Calls of the sender are of three kinds."""
 
     async def check(context: Context) -> None:
         if name not in context.auth_context().get("x509_subject_alternative_name", ()):
@@ -85,9 +85,9 @@ def _only_certified(handler: Handler, name: bytes) -> Handler:
         await check(context)
         return await handler.unary_unary(request, context)
 
-    async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
+    async def stream(given: Any, context: Context) -> AsyncIterator[Any]:
         await check(context)
-        async with aclosing(handler.stream_stream(requests, context)) as answers:
+        async with aclosing((handler.stream_stream or handler.unary_stream)(given, context)) as answers:
             async for answer in answers:
                 yield answer
 
@@ -97,6 +97,10 @@ def _only_certified(handler: Handler, name: bytes) -> Handler:
         )
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(
+            stream, handler.request_deserializer, handler.response_serializer
+        )
+    if handler.unary_stream is not None:
+        return grpc.unary_stream_rpc_method_handler(
             stream, handler.request_deserializer, handler.response_serializer
         )
     # Reflection's streams and whatever may be added: refused rather than let through unlooked at.

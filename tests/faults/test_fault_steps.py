@@ -13,6 +13,7 @@ WORKS = {
     "reserve",
     "permit",
     "call",
+    "pbx",
     "record",
     "deliver",
     "look",

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from integration.certificates.certified_core import EDGE_TOKEN, NAMES, folder_at, serving
 
 from certificates.folder import Certificates
@@ -139,7 +140,14 @@ async def _call(stub: Any, name: str) -> Any:
     metadata = (("authorization", f"Bearer {TOKEN}"),)
     if not METHODS[name].client_streaming:
         request = {"PostEvent": pb.PostEventRequest(destination_kind="sandbox_inbox"), "ProbeInstance": PROBE}
-        empty = getattr(pb, METHODS[name].input_type.name)()
+        empty: Any = GetMessageClass(METHODS[name].input_type)()
+        if METHODS[name].server_streaming:
+            empty.known_until.FromSeconds(1)
+            news = getattr(stub, name)(empty, metadata=metadata, timeout=10)
+            try:
+                return await news.read()
+            finally:
+                news.cancel()
         return await getattr(stub, name)(request.get(name, empty), metadata=metadata, timeout=10)
     stream = getattr(stub, name)(metadata=metadata, timeout=10)
     item = pb.DeliverItem(correlation_id=1, request=pb.DeliverMessageRequest())
