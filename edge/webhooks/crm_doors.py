@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from edge import answers, public_address, public_codes
 from edge.answers import HttpAnswer
-from edge.errors import CoreUnavailableError, InvalidJsonError, NotAuthenticatedError, NotPermittedError
+from edge.errors import InvalidJsonError, NotAuthenticatedError, NotPermittedError
 from edge.gate import Gate
 from edge.http import HttpRequest, could_be_id
 from edge.model import Contact, IntegrationKey, LookedUp, SignatureClaim
@@ -65,17 +65,11 @@ class ContactLookUp(ThreecxWebhook):
         self, request: HttpRequest, key: IntegrationKey, claim: SignatureClaim | None, number: str
     ) -> HttpAnswer:
         found = await self._contacts.look_up(key.integration_id, number, claim)
-        if found.reason == ReasonCode.SIGNATURE_REPLAYED:
-            return self._turn_away(request, key.integration_id, "signature_replayed")
-        if found.reason == ReasonCode.WEBHOOK_RATE_LIMITED:
-            wait = max(1, round(found.retry_after_seconds or 1))
-            return answers.error(public_codes.WEBHOOK_RATE_LIMITED, retry_after=wait)
         if found.reason == ReasonCode.MODULE_NOT_ENABLED:
             return answers.error(public_codes.BY_REASON[ReasonCode.MODULE_NOT_ENABLED])
-        if found.reason != ReasonCode.ALLOWED:
-            raise CoreUnavailableError(
-                "the policy core did not look up the number", found.retry_after_seconds
-            )
+        not_now = self._not_now(request, key, found.reason, found.retry_after_seconds)
+        if not_now is not None:
+            return not_now
         if found.contact is None:
             return answers.ok(_NOBODY)
         return answers.ok({"contacts": [_contact(found.contact, number)]})

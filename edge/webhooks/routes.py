@@ -108,15 +108,21 @@ class ThreecxWebhook:
     ) -> HttpAnswer | None:
         """Counts a request that is not submitted; the answer to it if it may not come now, else None."""
         admission = await self._core.admit(key.integration_id, claim)
-        if admission.reason == ReasonCode.SIGNATURE_REPLAYED:
+        return self._not_now(request, key, admission.reason, admission.retry_after_seconds)
+
+    def _not_now(
+        self, request: HttpRequest, key: IntegrationKey, reason: int, retry_after_seconds: float | None
+    ) -> HttpAnswer | None:
+        """The answer to a request that was not admitted for this reason; None for one that was. Raises
+        CoreUnavailableError for what is no fault of the caller's.
+        """
+        if reason == ReasonCode.SIGNATURE_REPLAYED:
             return self._turn_away(request, key.integration_id, "signature_replayed")
-        if admission.reason == ReasonCode.WEBHOOK_RATE_LIMITED:
-            wait = max(1, round(admission.retry_after_seconds or 1))
+        if reason == ReasonCode.WEBHOOK_RATE_LIMITED:
+            wait = max(1, round(retry_after_seconds or 1))
             return answers.error(public_codes.WEBHOOK_RATE_LIMITED, retry_after=wait)
-        if admission.reason != ReasonCode.ALLOWED:
-            raise CoreUnavailableError(
-                "the policy core did not admit the request", admission.retry_after_seconds
-            )
+        if reason != ReasonCode.ALLOWED:
+            raise CoreUnavailableError("the policy core did not admit the request", retry_after_seconds)
         return None
 
     def _turn_away(self, request: HttpRequest, integration_id: str, reason: str) -> HttpAnswer:

@@ -14,6 +14,7 @@ from edge.model import Admission, Outcome, SignatureClaim, SmsProviderReply, Sub
 from edge.public_codes import PublicCode
 from edge.webhooks import authenticate
 from edge.webhooks.authenticate import WebhookHeaders
+from edge.webhooks.routes import before_body
 from edge.webhooks.threecx import sms_provider
 from edge.webhooks.threecx.sms_provider import AgentReply
 from edge.words import EventType, ReasonCode
@@ -53,14 +54,14 @@ class SmsProvider:
     async def __call__(self, request: HttpRequest) -> HttpAnswer:
         """Answers one reply of an agent. Raises CoreError for what is the edge's own fault."""
         if not self._gate.credentials_fresh():
-            return _before_body(request, sms_answers.unavailable())
+            return before_body(request, sms_answers.unavailable())
         integration_id = request.params["integration_id"]
         key = self._gate.credentials.sms_integration(integration_id)
         headers = WebhookHeaders(request.bearer(), None, None)
         check = authenticate.check_headers(key, headers, self._gate.address(request), self._gate.now())
         if check.refusal is not None or key is None or check.secret is None:
             self._gate.refused(SURFACE, integration_id, check.refusal or "wrong_secret", request)
-            return _before_body(request, answers.unauthenticated_webhook())
+            return before_body(request, answers.unauthenticated_webhook())
         self._gate.used(check.secret.secret_id)
         try:
             return await self._answer(request, integration_id)
@@ -105,11 +106,6 @@ class SmsProvider:
                 "the policy core did not admit the request", admission.retry_after_seconds
             )
         return sms_answers.error(public, detail=sentence)
-
-
-def _before_body(request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
-    """Depends on the request's framing alone, so that the headers of a 401 never tell its cause."""
-    return closing(answer) if request.has_body_to_close_on() else answer
 
 
 def _submission(integration_id: str, raw: bytes, reply: AgentReply, key: str) -> Submission:

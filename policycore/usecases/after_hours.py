@@ -121,6 +121,14 @@ class AfterHours:
                     except Unavailable:
                         await self._chats.seen(row.integration_id, seen)
                         raise
+                    except PolicyCoreError as error:
+                        # It would fail for ever, and nobody after it would be answered.
+                        _log.warning(
+                            "after_hours.chat_passed_over",
+                            integration_id=row.integration_id,
+                            sequence=event.sequence,
+                            error=error.reason,
+                        )
                 seen = event.sequence
             if events:
                 await self._chats.seen(row.integration_id, seen)

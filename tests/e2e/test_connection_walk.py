@@ -7,12 +7,11 @@ import httpx
 
 from hubgate.policy.v1 import connection_check_pb2 as pb
 from hubgate.policy.v1 import integrations_pb2
-from peers.evolution import EvolutionPeer
 from peers.threecx import ThreecxPeer
+from support.back_ends import on_evolution, open_evolution
 from support.gateway import CoreClient, Gateway
 
 PHONE = "+966500000071"
-HOOK = "evolution-hook-token"
 
 
 def _failed(found: Any) -> set[str]:
@@ -20,7 +19,7 @@ def _failed(found: Any) -> set[str]:
 
 
 async def test_following_what_it_says_leads_to_a_test_both_ways(gateway: Gateway) -> None:
-    peer = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK})
+    peer = await open_evolution()
     threecx = await ThreecxPeer.start()
     try:
         async with (
@@ -31,10 +30,7 @@ async def test_following_what_it_says_leads_to_a_test_both_ways(gateway: Gateway
             instance = await core.instance(
                 account.account_id,
                 "evolution",
-                base_url=peer.base_url,
-                external_name=peer.instance,
-                api_token=peer.api_key,
-                webhook_secret=HOOK,
+                **on_evolution(peer),
             )
             integration, secret, signing = await core.integration(
                 account.account_id,

@@ -13,6 +13,7 @@ import pytest
 from hubgate.policy.v1 import integrations_pb2, policy_service_pb2, records_pb2
 from peers.crm_template import ARABIC, BRITISH, ENGLISH, SAUDI, CrmEngine, Culture
 from peers.evolution import EvolutionPeer
+from support.back_ends import on_evolution, open_evolution
 from support.desk import fresh_phone
 from support.gateway import CoreClient, Gateway
 
@@ -69,8 +70,7 @@ class Office:
 @asynccontextmanager
 async def office_on(gateway: Gateway, **fields: Any) -> AsyncIterator[Office]:
     """An office of a test's own."""
-    hook_token = {"X-Webhook-Token": "evolution-hook-token"}
-    peer = await EvolutionPeer.start(webhook_headers=hook_token)
+    peer = await open_evolution()
     try:
         async with (
             CoreClient(gateway.core_address, gateway.admin_token) as core,
@@ -80,10 +80,7 @@ async def office_on(gateway: Gateway, **fields: Any) -> AsyncIterator[Office]:
             instance = await core.instance(
                 account.account_id,
                 "evolution",
-                base_url=peer.base_url,
-                external_name=peer.instance,
-                api_token=peer.api_key,
-                webhook_secret="evolution-hook-token",
+                **on_evolution(peer),
             )
             integration, secret, _ = await core.integration(
                 account.account_id, [instance.instance_id], call_events_enabled=True, **fields

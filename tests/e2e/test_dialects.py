@@ -9,11 +9,11 @@ import pytest
 
 from hubgate.policy.v1 import integrations_pb2, policy_service_pb2, records_pb2
 from peers.evolution import EvolutionPeer
+from support.back_ends import on_evolution, open_evolution
 from support.gateway import CoreClient, Gateway
 
 PHONE = "+966500000061"
 TEXT = "نعتذر، فاتتنا مكالمتك من {{customer_phone}}"
-HOOK = "evolution-hook-token"
 
 
 async def _desk(gateway: Gateway, core: CoreClient, peer: EvolutionPeer, **fields: Any) -> tuple[str, str]:
@@ -22,10 +22,7 @@ async def _desk(gateway: Gateway, core: CoreClient, peer: EvolutionPeer, **field
     instance = await core.instance(
         account.account_id,
         "evolution",
-        base_url=peer.base_url,
-        external_name=peer.instance,
-        api_token=peer.api_key,
-        webhook_secret=HOOK,
+        **on_evolution(peer),
     )
     integration, secret, _ = await core.integration(
         account.account_id, [instance.instance_id], call_events_enabled=True, **fields
@@ -70,7 +67,7 @@ def _call(family: str, **changes: str) -> dict[str, str]:
 @pytest.mark.parametrize("family", ["creomate", "k2m"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_missed_call_becomes_one_message(gateway: Gateway, family: str, method: str) -> None:
-    peer = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK})
+    peer = await open_evolution()
     try:
         async with (
             CoreClient(gateway.core_address, gateway.admin_token) as core,
@@ -108,7 +105,7 @@ async def test_a_missed_call_becomes_one_message(gateway: Gateway, family: str, 
 
 
 async def test_the_switch_holds_within_a_second_and_is_off_at_first(running_gateway: Gateway) -> None:
-    peer = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK})
+    peer = await open_evolution()
     gateway = running_gateway
     try:
         async with (

@@ -14,11 +14,11 @@ from hubgate.policy.v1 import integrations_pb2, policy_service_pb2, threecx_api_
 from peers.evolution import EvolutionPeer
 from peers.pbx_api import CLIENT_ID, CLIENT_SECRET, PbxApiPeer
 from peers.peer import Script
+from support.back_ends import on_evolution, open_evolution
 from support.desk import fresh_phone
 from support.gateway import CoreClient, Gateway
 from support.replicas import Replicas
 
-HOOK_TOKEN = "evolution-hook-token"
 TEXT = "Sorry, we missed your call at {{call_time}}."
 
 
@@ -93,10 +93,7 @@ async def open_business(gateway: Gateway, core: CoreClient, pbx: PbxApiPeer, pee
     instance = await core.instance(
         account.account_id,
         "evolution",
-        base_url=peer.base_url,
-        external_name=peer.instance,
-        api_token=peer.api_key,
-        webhook_secret=HOOK_TOKEN,
+        **on_evolution(peer),
     )
     integration, secret, _ = await core.integration(
         account.account_id, [instance.instance_id], call_events_enabled=True
@@ -142,7 +139,7 @@ async def pbx() -> AsyncIterator[PbxApiPeer]:
 
 @pytest.fixture
 async def peer() -> AsyncIterator[EvolutionPeer]:
-    found = await EvolutionPeer.start(webhook_headers={"X-Webhook-Token": HOOK_TOKEN})
+    found = await open_evolution()
     yield found
     await found.stop()
 

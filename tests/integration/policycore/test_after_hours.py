@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from policycore.business_hours import DAYS
-from policycore.errors import Overloaded
+from policycore.errors import Malformed, Overloaded
 from policycore.inbound import InboundEvent, Message, PersonRef
 from policycore.model import EventType
 from policycore.reasons import ReasonCode
 from policycore.store import tables
 from policycore.store.calendars import SqlChats
 from policycore.usecases.after_hours import AfterHours
+from policycore.usecases.command import Decided, SubmitCommand
 from support.core_parts import CoreParts, open_core
 
 TEXT = "We are closed; we saw your message of {{call_time}}."
@@ -248,3 +249,24 @@ async def test_a_calendar_that_cannot_be_read_holds_up_no_other(core: CoreParts)
     await fresh(core)
     await core.inbound("Hello", phone=SARA)
     assert await watch(core).look() == 1
+
+
+async def test_a_chat_that_can_never_be_decided_holds_up_nobody_after_it(
+    core: CoreParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await closed(core)
+    decide = core.submitter.submit
+
+    async def submit(command: SubmitCommand, **more: Any) -> Decided:
+        if command.intent.phone_text == SARA:
+            raise Malformed("phone", "cannot be kept.")
+        return await decide(command, **more)
+
+    monkeypatch.setattr(core.submitter, "submit", submit)
+    await core.inbound("Are you there?", phone=SARA)
+    await core.inbound("Where is my order?", phone=OMAR)
+    following = watch(core)
+    assert await following.look() == 1
+    assert await following.look() == 0
+    await core.senders.given(1)
+    assert [phone for phone, _ in sent(core)] == [OMAR]
