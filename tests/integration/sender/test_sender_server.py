@@ -1,6 +1,7 @@
 """The server around the sender: who may call, health, reflection, draining, metrics, the program itself."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -53,13 +54,15 @@ async def call(sender: RunningSender, name: str, metadata: Any) -> Any:
             news.cancel()
     stream = method(metadata=metadata, timeout=5)
     try:
-        if name == "Guard":
-            await stream.write(pb.GuardRequest(speaker_id="x", version=1, snapshot=True))
-        else:
-            item = pb.DeliverItem(correlation_id=1, request=pb.DeliverMessageRequest())
-            await stream.write(pb.DeliverStreamRequest(items=[item]))
-        answer = await stream.read()
-        return answer
+        item = pb.DeliverItem(correlation_id=1, request=pb.DeliverMessageRequest())
+        first = {
+            "Guard": pb.GuardRequest(speaker_id="x", version=1, snapshot=True),
+            "DeliverStream": pb.DeliverStreamRequest(items=[item]),
+        }[name]
+        # A call that was refused before it could be written to tells why when it is read.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await stream.write(first)
+        return await stream.read()
     finally:
         stream.cancel()
 
